@@ -1,0 +1,1 @@
+"""Input, training, evaluation and explanation of the pneumonia classifier."""

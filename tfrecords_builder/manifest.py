@@ -1,0 +1,116 @@
+"""`dataset.json`: what a folder of records holds, how it was made, and what was left out of it."""
+
+import dataclasses
+import json
+from typing import Any
+
+from tfrecords_builder.command import UserError
+from tfrecords_builder.preprocessing import Preprocessing
+from tfrecords_builder.records import CLASS_NAMES, Encoding, Split
+
+FILE_NAME = "dataset.json"
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One finished file of records."""
+
+    name: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitContent:
+    """What one split holds."""
+
+    shards: tuple[Shard, ...]
+    classes: dict[str, int]
+    """Images per class name."""
+    patients: int
+
+    @property
+    def records(self) -> int:
+        """Images in all shards."""
+        return sum(shard.records for shard in self.shards)
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A file that is in the source but not in the records."""
+
+    source: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The whole of `dataset.json`."""
+
+    preprocessing: Preprocessing
+    encoding: Encoding
+    builder_version: str
+    arguments: dict[str, Any]
+    """The builder's settings that decide what is in the shards."""
+    splits: dict[Split, SplitContent]
+    left_out: tuple[LeftOut, ...] = ()
+    class_names: tuple[str, ...] = CLASS_NAMES
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """The text of `dataset.json`, always the same for the same content."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: if the text is no such JSON, or of another format version.
+        """
+        try:
+            fields = json.loads(text)
+            if fields["format_version"] != FORMAT_VERSION:
+                raise ValueError(
+                    f"format version {fields['format_version']}, this program reads {FORMAT_VERSION}"
+                )
+            splits = {name: _split_content(content) for name, content in fields.pop("splits").items()}
+            return cls(
+                **fields
+                | {
+                    "preprocessing": Preprocessing(**fields["preprocessing"]),
+                    "splits": splits,
+                    "left_out": tuple(LeftOut(**entry) for entry in fields["left_out"]),
+                    "class_names": tuple(fields["class_names"]),
+                }
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a dataset.json: {error!r}") from None
+
+
+def _split_content(fields: dict[str, Any]) -> SplitContent:
+    return SplitContent(**fields | {"shards": tuple(Shard(**shard) for shard in fields["shards"])})
+
+
+def load(records: str) -> Manifest:
+    """Reads `dataset.json` of a records folder (a path or any URL that tf.io.gfile opens).
+
+    Raises:
+        UserError: if there is none, or it cannot be understood.
+    """
+    import tensorflow as tf
+
+    path = f"{records.rstrip('/')}/{FILE_NAME}"
+    try:
+        text = tf.io.gfile.GFile(path).read()
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError):
+        raise UserError(
+            f"no {FILE_NAME} in {records!r}: build the records first with "
+            f"`python -m tfrecords_builder SOURCE {records}`"
+        ) from None
+    try:
+        return Manifest.from_json(text)
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
