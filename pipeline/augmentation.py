@@ -1,0 +1,164 @@
+"""Random changes of the acquisition: how the patient lay, how the film was exposed.
+
+Test images of other hospitals differ from the training images in geometry (aspect ratio, position) and in
+exposure (brightness, contrast, gamma, blur, noise). A batch is augmented on the training device, in one
+affine resampling and one intensity step, with the Keras 3 API alone.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig:
+    """How far each property may change, drawn per image and uniformly.
+
+    Raises:
+        ValueError: for a negative range.
+    """
+
+    rotation: float = 7.0
+    """Degrees, either way."""
+    scale: float = 0.12
+    """Relative change of size, the same in both axes."""
+    anisotropy: float = 0.10
+    """Relative change of the aspect ratio."""
+    shear: float = 0.08
+    """Shear along the width, as the tangent of its angle."""
+    shift: float = 0.06
+    """Fraction of the image's side, in both axes."""
+    gamma: float = 0.4
+    """Exponent of the grey values, in powers of e: 0.4 is 0.67 to 1.49."""
+    contrast: float = 0.3
+    """Relative change of the contrast."""
+    brightness: float = 0.15
+    """Shift of the grey values, as a fraction of the full range."""
+    noise: float = 0.03
+    """Largest standard deviation of Gaussian noise, as a fraction of the full range."""
+    sharpness: float = 0.7
+    """Largest share of a 3x3 binomial blur mixed into the image, or, to sharpen it, taken away; 0 to 1."""
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value < 0:
+                raise ValueError(f"{name} must not be negative. Received: {value}")
+        if self.sharpness > 1:
+            raise ValueError(f"sharpness must be 0 to 1. Received: {self.sharpness}")
+        if self.scale >= 1 or self.anisotropy >= 1 or self.contrast >= 1:
+            raise ValueError(
+                "scale, anisotropy and contrast must be below 1. "
+                f"Received: {self.scale}, {self.anisotropy}, {self.contrast}"
+            )
+
+
+NO_AUGMENTATION = AugmentationConfig(**dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0.0))
+
+
+@keras.saving.register_keras_serializable("chest_xray_pipeline")
+class AcquisitionAugmentation(keras.layers.Layer):
+    """Augments images (batch, side, side, 1), values 0 to 255, while training; else leaves them alone.
+
+    Returns float32 of the same shape and range.
+    """
+
+    def __init__(self, config: AugmentationConfig, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        self.config = config
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """See the class."""
+        images = ops.cast(images, "float32")
+        if not training:
+            return images
+        moved = self._resample(images / 255.0)
+        return ops.clip(self._expose(moved), 0.0, 1.0) * 255.0
+
+    def _uniform(self, count: Any, reach: float) -> Any:
+        """float32 (count,) in -reach to reach."""
+        return keras.random.uniform((count,), -reach, reach, seed=self.seed_generator)
+
+    def _resample(self, images: Any) -> Any:
+        config, count, side = self.config, ops.shape(images)[0], images.shape[1]
+        transforms = affine_transforms(
+            angle=self._uniform(count, math.radians(config.rotation)),
+            scale=1 + self._uniform(count, config.scale),
+            aspect=1 + self._uniform(count, config.anisotropy),
+            shear=self._uniform(count, config.shear),
+            shift_x=self._uniform(count, config.shift * side),
+            shift_y=self._uniform(count, config.shift * side),
+            side=side,
+        )
+        return ops.image.affine_transform(
+            images, transforms, interpolation="bilinear", fill_mode=os.environ.get("FILL", "constant")
+        )
+
+    def _expose(self, images: Any) -> Any:
+        config, count = self.config, ops.shape(images)[0]
+
+        def each(values: Any) -> Any:
+            return ops.reshape(values, (-1, 1, 1, 1))
+
+        if config.sharpness:
+            share = each(self._uniform(count, config.sharpness))
+            images = images + share * (_binomial_blur(images) - images)
+        gamma = each(ops.exp(self._uniform(count, config.gamma)))
+        contrast = each(1 + self._uniform(count, config.contrast))
+        brightness = each(self._uniform(count, config.brightness))
+        images = (ops.power(ops.clip(images, 1e-6, 1.0), gamma) - 0.5) * contrast + (0.5 + brightness)
+        if config.noise:
+            deviation = each(ops.abs(self._uniform(count, config.noise)))
+            images = images + deviation * keras.random.normal(ops.shape(images), seed=self.seed_generator)
+        return images
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make the layer anew."""
+        return super().get_config() | {"config": dataclasses.asdict(self.config), "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "AcquisitionAugmentation":
+        """Makes the layer anew from what `get_config` returned."""
+        config = {key: value for key, value in config.items() if key != "dtype"}
+        return cls(**config | {"config": AugmentationConfig(**config["config"])})
+
+
+def affine_transforms(
+    *, angle: Any, scale: Any, aspect: Any, shear: Any, shift_x: Any, shift_y: Any, side: int
+) -> Any:
+    """Composes rotation, scale, aspect, shear and shift about the image's centre.
+
+    Args:
+        angle: radians, (batch,), like all that follow.
+        scale: factor by which the image grows, in both axes.
+        aspect: factor by which it grows in width and shrinks in height.
+        shear: shift in x per pixel in y.
+        shift_x: pixels to the right.
+        shift_y: pixels down.
+        side: of the images, in pixels.
+
+    Returns:
+        float32 (batch, 8): the map from output to input coordinates that
+        `keras.ops.image.affine_transform` takes: x_in = a0 x + a1 y + a2, y_in = b0 x + b1 y + b2.
+    """
+    cosine, sine = ops.cos(angle), ops.sin(angle)
+    across, down = 1 / (scale * aspect), aspect / scale
+    a0, a1 = across * cosine, across * (sine + shear)
+    b0, b1 = -down * sine, down * cosine
+    centre = (side - 1) / 2
+    a2 = centre - a0 * (centre + shift_x) - a1 * (centre + shift_y)
+    b2 = centre - b0 * (centre + shift_x) - b1 * (centre + shift_y)
+    zero = ops.zeros_like(angle)
+    return ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=-1)
+
+
+def _binomial_blur(images: Any) -> Any:
+    """The separable kernel (1, 2, 1) / 4 over (batch, side, side, 1), edges replicated."""
+    padded = ops.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+    rows = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4

@@ -1,0 +1,107 @@
+"""The from-scratch CNN: stacked Conv2D and MaxPooling, global average pooling, dense layers, one sigmoid."""
+
+import dataclasses
+
+import keras
+
+FEATURES = "features"
+"""Name of the layer whose output Grad-CAM explains: the last convolution's activation, before any pooling."""
+LOGIT = "logit"
+"""Name of the layer before the sigmoid."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Every size of the network.
+
+    Raises:
+        ValueError: for sizes that make no network.
+    """
+
+    filters: tuple[int, ...] = (32, 64, 128, 256)
+    """Channels of each block of convolutions; a max-pooling halves the image between two blocks."""
+    convolutions: int = 1
+    """3x3 convolutions in each block."""
+    dense_units: tuple[int, ...] = (64,)
+    """Units of each dense layer after global average pooling."""
+    dropout: float = 0.3
+    """Fraction of the pooled features dropped in training."""
+    standardize: bool = True
+    """Give every image zero mean and unit variance first, so that exposure matters less."""
+
+    def __post_init__(self) -> None:
+        if not self.filters or min(self.filters) < 1:
+            raise ValueError(f"filters must be positive, one per block. Received: {self.filters}")
+        if self.convolutions < 1:
+            raise ValueError(f"convolutions must be at least 1. Received: {self.convolutions}")
+        if self.dense_units and min(self.dense_units) < 1:
+            raise ValueError(f"dense_units must be positive. Received: {self.dense_units}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1. Received: {self.dropout}")
+
+
+def build_model(
+    config: ModelConfig, image_size: int, *, precision: str = "float32", seed: int = 0
+) -> keras.Model:
+    """Builds the classifier with freshly initialised weights.
+
+    Args:
+        config: sizes of the network.
+        image_size: side of the images, in pixels.
+        precision: a Keras dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`. The weights are
+            float32 in each, and so are the logit and the sigmoid.
+        seed: of the initial weights and of dropout.
+
+    Returns:
+        A model from images (batch, image_size, image_size, 1), any numeric dtype, values 0 to 255, to
+        the probability of pneumonia, float32 (batch, 1). It has layers named FEATURES and LOGIT.
+
+    Raises:
+        ValueError: if the image is too small for so many poolings.
+    """
+    if image_size >> (len(config.filters) - 1) < 1:
+        raise ValueError(
+            f"{len(config.filters)} blocks need images of at least {1 << (len(config.filters) - 1)} "
+            f"pixels a side. Received: image_size={image_size}"
+        )
+    policy = keras.DTypePolicy(precision)
+    seeds = iter(range(seed * 1000, (seed + 1) * 1000))
+
+    images = keras.Input((image_size, image_size, 1), dtype="float32", name="image")
+    x = keras.layers.Rescaling(1 / 255, dtype="float32", name="rescale")(images)
+    if config.standardize:
+        x = keras.layers.LayerNormalization(
+            axis=(1, 2, 3), center=False, scale=False, dtype="float32", name="standardize"
+        )(x)
+    last = (len(config.filters) - 1, config.convolutions - 1)
+    for block, channels in enumerate(config.filters):
+        if block:
+            x = keras.layers.MaxPooling2D(dtype=policy, name=f"pool{block}")(x)
+        for position in range(config.convolutions):
+            x = keras.layers.Conv2D(
+                channels,
+                kernel_size=3,
+                padding="same",
+                use_bias=False,  # the normalisation that follows has one
+                kernel_initializer=keras.initializers.HeNormal(next(seeds)),
+                dtype=policy,
+                name=f"conv{block}_{position}",
+            )(x)
+            x = keras.layers.BatchNormalization(dtype=policy, name=f"norm{block}_{position}")(x)
+            name = FEATURES if (block, position) == last else f"relu{block}_{position}"
+            x = keras.layers.Activation("relu", dtype=policy, name=name)(x)
+    x = keras.layers.GlobalAveragePooling2D(dtype=policy, name="average")(x)
+    x = keras.layers.Dropout(config.dropout, seed=next(seeds), dtype=policy, name="dropout")(x)
+    for position, units in enumerate(config.dense_units):
+        x = keras.layers.Dense(
+            units,
+            activation="relu",
+            kernel_initializer=keras.initializers.HeNormal(next(seeds)),
+            dtype=policy,
+            name=f"dense{position}",
+        )(x)
+    logit = keras.layers.Dense(
+        1, kernel_initializer=keras.initializers.GlorotUniform(next(seeds)), dtype="float32", name=LOGIT
+    )(x)
+    probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
+    return keras.Model(images, probability, name="pneumonia_classifier")

@@ -1,0 +1,68 @@
+"""The threshold that turns a probability into a label: chosen on `val`, stored with the run."""
+
+import dataclasses
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+FILE_NAME = "operating_point.json"
+DEFAULT_TARGET_SENSITIVITY = 0.97
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold, how it was chosen, and what it reached where it was chosen."""
+
+    threshold: float
+    """An image is PNEUMONIA if its probability is at least this."""
+    target_sensitivity: float
+    sensitivity: float
+    specificity: float
+    chosen_on: str = "val"
+    rule: str = "highest specificity with sensitivity at least the target"
+
+    def to_json(self) -> str:
+        """The text of `operating_point.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "OperatingPoint":
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def choose(
+    labels: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    target_sensitivity: float = DEFAULT_TARGET_SENSITIVITY,
+) -> OperatingPoint:
+    """Chooses the threshold of highest specificity whose sensitivity is at least the target.
+
+    It lies halfway between the lowest probability it calls PNEUMONIA and the next lower one, so that
+    rounding in another runtime does not move an image across it.
+
+    Args:
+        labels: (n,), 0 or 1, both present.
+        probabilities: (n,), 0 to 1.
+        target_sensitivity: above 0, at most 1.
+
+    Raises:
+        ValueError: if a class is missing.
+    """
+    if len(np.unique(labels)) != 2:  # noqa: PLR2004 - two classes
+        raise ValueError(f"both classes are needed to choose a threshold. Received: {np.unique(labels)}")
+    false_positive_rate, true_positive_rate, thresholds = roc_curve(
+        labels, probabilities, drop_intermediate=False
+    )
+    chosen = int(np.argmax(true_positive_rate >= target_sensitivity))
+    lowest_positive = float(thresholds[chosen])
+    below = probabilities[probabilities < lowest_positive]
+    next_lower = float(below.max()) if below.size else 0.0
+    return OperatingPoint(
+        threshold=(lowest_positive + next_lower) / 2,
+        target_sensitivity=target_sensitivity,
+        sensitivity=float(true_positive_rate[chosen]),
+        specificity=1 - float(false_positive_rate[chosen]),
+    )

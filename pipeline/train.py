@@ -1,0 +1,246 @@
+"""`python -m pipeline.train RECORDS RUN`: trains the classifier and leaves a run folder."""
+
+import dataclasses
+import logging
+import sys
+from typing import Annotated
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tyro
+
+from pipeline import checkpoint, operating_point, precision, runs, storage
+from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
+from pipeline.checkpoint import RunCheckpoint
+from pipeline.dataset import Cache, load_arrays, make_dataset, steps_per_epoch
+from pipeline.model import ModelConfig, build_model
+from pipeline.precision import PrecisionChoice
+from tfrecords_builder import manifest
+from tfrecords_builder.command import UserError, run
+from tfrecords_builder.manifest import Manifest
+from tfrecords_builder.records import CLASS_NAMES
+
+MONITOR = "val_loss"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Trains a pneumonia classifier from scratch and leaves a run folder.
+
+    The same command continues a training that was stopped.
+
+    Raises:
+        ValueError: for settings that cannot train.
+    """
+
+    records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
+    """Folder of records, as `python -m tfrecords_builder` writes it; a path or a URL."""
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Folder to write the run to; a path or a URL."""
+    epochs: int = 20
+    """Passes over the training images, at most."""
+    batch_size: int = 32
+    """Images a step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of Adam, reached after the warm-up; it falls to 0 along a cosine."""
+    warmup: float = 0.05
+    """Fraction of all steps over which the learning rate rises from 0."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay (AdamW), relative to the learning rate."""
+    ema: float = 0.995
+    """Share of the moving average of the weights that each step keeps; the average is the model."""
+    patience: int = 20
+    """Epochs without a better validation loss after which the training stops early."""
+    class_weights: bool = True
+    """Weigh the images so that both classes count the same."""
+    precision: PrecisionChoice = "auto"
+    """Of the computation; `auto` tries a few steps in each and takes the fastest."""
+    cache: Cache = "auto"
+    """Hold the records in memory (ram), stream them (none), or decide by the memory free (auto)."""
+    target_sensitivity: float = operating_point.DEFAULT_TARGET_SENSITIVITY
+    """The threshold is the one of highest specificity that finds at least this fraction of the
+    pneumonias of `val`."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    overwrite: bool = False
+    """Start anew in a folder that already has a run."""
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.patience) < 1:
+            raise ValueError(
+                "epochs, batch_size and patience must be at least 1. "
+                f"Received: {self.epochs}, {self.batch_size}, {self.patience}"
+            )
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be positive. Received: {self.learning_rate}")
+        if not (0 <= self.warmup < 1 and 0 <= self.ema < 1):
+            raise ValueError(
+                f"warmup and ema must be at least 0 and below 1. Received: {self.warmup}, {self.ema}"
+            )
+        if not 0 < self.target_sensitivity <= 1:
+            raise ValueError(
+                f"target_sensitivity must be above 0, at most 1. Received: {self.target_sensitivity}"
+            )
+
+
+def train(config: TrainConfig) -> None:
+    """Trains, or continues a training, and writes the run folder.
+
+    Raises:
+        UserError: for records or a run folder that do not fit.
+    """
+    content = manifest.load(config.records)
+    check_both_classes(content)
+    if config.overwrite and storage.exists(config.run):
+        tf.io.gfile.rmtree(config.run)
+    runs.begin(config.run, settings(config), content, config.seed)
+    if runs.is_finished(config.run):
+        logger.info("%s is finished already; --overwrite starts it anew", config.run)
+        return
+    fit(config, content)
+    _finish(config)
+
+
+def fit(config: TrainConfig, content: Manifest) -> None:
+    """Trains from the last checkpoint to the end; the best weights are left as `model.keras`."""
+    keras.utils.set_random_seed(config.seed)
+    side = content.preprocessing.image_size
+    chosen = precision.resolve(
+        config.precision,
+        lambda name: trainable(config, build_model(config.model, side, precision=name)),
+        (config.batch_size, side, side, 1),
+    )
+    classifier = build_model(config.model, side, precision=chosen, seed=config.seed)
+    steps = steps_per_epoch(content, "train", config.batch_size)
+    model = trainable(config, classifier)
+    compile_model(model, config, steps * config.epochs, scale_loss=chosen == "mixed_float16")
+    keeper = RunCheckpoint(
+        config.run, classifier, build_model(config.model, side), monitor=MONITOR, patience=config.patience
+    )
+    first_epoch = keeper.restore(model)
+    if first_epoch >= config.epochs or keeper.has_ended:
+        return
+    model.fit(
+        make_dataset(
+            config.records,
+            "train",
+            batch_size=config.batch_size,
+            training=True,
+            cache=config.cache,
+            seed=config.seed,
+            first_epoch=first_epoch,
+            epochs=None,
+        ),
+        steps_per_epoch=steps,
+        initial_epoch=first_epoch,
+        epochs=config.epochs,
+        validation_data=make_dataset(
+            config.records, "val", batch_size=config.batch_size, training=False, cache=config.cache
+        ),
+        class_weight=class_weights(content) if config.class_weights else None,
+        callbacks=[keeper, keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))],
+        verbose="auto" if sys.stderr.isatty() else 2,
+    )
+
+
+def trainable(config: TrainConfig, classifier: keras.Model) -> keras.Model:
+    """The classifier behind the augmentation, which runs on the training device and in training only."""
+    augmentation = AcquisitionAugmentation(config.augmentation, seed=config.seed)
+    return keras.Sequential([keras.Input(classifier.input_shape[1:]), augmentation, classifier])
+
+
+def compile_model(
+    model: keras.Model, config: TrainConfig, total_steps: int, *, scale_loss: bool = False
+) -> None:
+    """Gives the model its optimiser, loss and metrics.
+
+    Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101), cosine decay after a linear
+    warm-up (arXiv:1608.03983), and an exponential moving average of the weights.
+    """
+    warmup_steps = max(1, round(total_steps * config.warmup))
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, total_steps - warmup_steps),
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup_steps,
+    )
+    optimizer = keras.optimizers.AdamW(
+        rate, weight_decay=config.weight_decay, use_ema=True, ema_momentum=config.ema
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if scale_loss:  # float16 has too few exponents for small gradients
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(
+        optimizer,
+        loss=keras.losses.BinaryCrossentropy(),
+        metrics=[
+            keras.metrics.BinaryAccuracy(name="accuracy"),
+            keras.metrics.Precision(name="precision"),
+            keras.metrics.Recall(name="recall"),
+            keras.metrics.AUC(name="auc"),
+        ],
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        auto_scale_loss=False,
+    )
+
+
+def class_weights(content: Manifest) -> dict[int, float]:
+    """Weights with which both classes have the same sum, and all images the sum they have without."""
+    classes = content.splits["train"].classes
+    total = sum(classes.values())
+    return {label: total / (len(CLASS_NAMES) * classes[name]) for label, name in enumerate(CLASS_NAMES)}
+
+
+def check_both_classes(content: Manifest) -> None:
+    """Refuses records with which nothing can be learnt or no threshold chosen.
+
+    Raises:
+        UserError: naming the class that is missing.
+    """
+    for split in ("train", "val"):
+        classes = content.splits[split].classes if split in content.splits else {}  # type: ignore[index]
+        missing = [name for name in CLASS_NAMES if not classes.get(name)]
+        if missing:
+            raise UserError(
+                f"the {split!r} records have no {' and no '.join(missing)} image: training needs both "
+                "classes in train and in val"
+            )
+
+
+def settings(config: TrainConfig) -> dict[str, object]:
+    """What decides the result, as `config.json` has it."""
+    chosen = dataclasses.asdict(config)
+    for where in ("run", "overwrite", "cache"):
+        del chosen[where]
+    return chosen
+
+
+def _finish(config: TrainConfig) -> None:
+    """Chooses the operating point with the best model, which makes the run a finished one."""
+    model = storage.read_with(storage.join(config.run, runs.MODEL), keras.saving.load_model)
+    images, labels = load_arrays(config.records, "val")
+    probabilities = model.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
+    point = operating_point.choose(np.asarray(labels), probabilities, config.target_sensitivity)
+    storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
+    checkpoint.discard(config.run)
+    logger.info(
+        "threshold %.4f: sensitivity %.3f, specificity %.3f on val",
+        point.threshold,
+        point.sensitivity,
+        point.specificity,
+    )
+
+
+def main(config: TrainConfig) -> None:
+    """Trains and says where the run is."""
+    train(config)
+    print(config.run)  # noqa: T201
+
+
+if __name__ == "__main__":
+    run(main, TrainConfig, "python -m pipeline.train")
