@@ -7,7 +7,6 @@ affine resampling and one intensity step, with the Keras 3 API alone.
 
 import dataclasses
 import math
-import os
 from typing import Any
 
 import keras
@@ -95,9 +94,8 @@ class AcquisitionAugmentation(keras.layers.Layer):
             shift_y=self._uniform(count, config.shift * side),
             side=side,
         )
-        return ops.image.affine_transform(
-            images, transforms, interpolation="bilinear", fill_mode=os.environ.get("FILL", "constant")
-        )
+        # Black corners would be a mark of the training images alone.
+        return ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest")
 
     def _expose(self, images: Any) -> Any:
         config, count = self.config, ops.shape(images)[0]

@@ -133,14 +133,13 @@ def _from_memory(
 ) -> EpochFunction:
     images, labels = load_arrays(records, split)
     count = content.splits[split].records
+    last = tf.constant(count - 1, tf.int64)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         def gather(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             if shuffled:
-                key = tf.stack([tf.constant(seed, tf.int64), epoch, tf.constant(0, tf.int64)])
-                positions = tf.random.experimental.index_shuffle(
-                    positions, tf.cast(key, tf.int32), max_index=tf.constant(count - 1, tf.int64)
-                )
+                key = tf.stack([tf.constant(seed, tf.int64), epoch])
+                positions = tf.random.experimental.index_shuffle(positions, key, max_index=last)
             return tf.gather(images, positions), tf.gather(labels, positions)
 
         return tf.data.Dataset.range(count).batch(batch_size).map(gather)
@@ -197,3 +196,16 @@ def _parsed(serialized: tf.data.Dataset, content: Manifest, batch_size: int) -> 
 
 def _decode_gray(encoded: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_image(encoded, channels=1, expand_animations=False)
+
+
+def load_origins(records: str, split: Split) -> list[dict[str, str]]:
+    """`source`, `patient` and `subtype` of every record of a split, in the order `load_arrays` has."""
+    content = manifest.load(records)
+    names = ("source", "patient", "subtype")
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
+    batches = _serialized(_paths(records, content, split), shuffled=False).batch(1024)
+    origins = []
+    for batch in batches.map(lambda serialized: tf.io.parse_example(serialized, features)):
+        columns = [[value.decode("utf-8", "replace") for value in batch[name].numpy()] for name in names]
+        origins += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return origins

@@ -1,7 +1,7 @@
 """Grad-CAM: which regions of the X-ray speak for the label that the model gives.
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-ICCV 2017. The same TensorFlow function makes the pictures of `python -m pipeline.gradcam RUN IMAGE...` and the `gradcam`
+ICCV 2017. The same TensorFlow function makes the pictures of `python -m pipeline.gradcam` and the `gradcam`
 signature of the export.
 """
 

@@ -19,9 +19,6 @@ class Interval:
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
 
 @dataclasses.dataclass(frozen=True)
 class AtThreshold:
@@ -96,10 +93,15 @@ def over_thresholds(
         seed: of the bootstrap.
     """
     return OverThresholds(
-        auc=Interval(float(roc_auc_score(labels, probabilities)), *_bootstrap_auc(labels, probabilities, seed)),
+        auc=Interval(auc(labels, probabilities), *_bootstrap_auc(labels, probabilities, seed)),
         average_precision=float(average_precision_score(labels, probabilities)),
         brier=float(brier_score_loss(labels, probabilities)),
     )
+
+
+def auc(labels: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float:
+    """Area under the ROC curve, of labels (n,), 0 or 1, both present."""
+    return float(roc_auc_score(labels, probabilities))
 
 
 def _proportion(successes: int, trials: int) -> Interval:
@@ -114,14 +116,14 @@ def _bootstrap_auc(
 ) -> tuple[float, float]:
     """AUC by the Mann-Whitney statistic, over resamples of each class."""
 
-    def auc(positives: NDArray[np.float32], negatives: NDArray[np.float32]) -> float:
+    def of(positives: NDArray[np.float32], negatives: NDArray[np.float32]) -> float:
         ranks = stats.rankdata(np.concatenate([positives, negatives]))
         above = ranks[: len(positives)].sum() - len(positives) * (len(positives) + 1) / 2
         return float(above / (len(positives) * len(negatives)))
 
     interval = stats.bootstrap(
         (probabilities[labels == 1], probabilities[labels == 0]),
-        auc,
+        of,
         n_resamples=BOOTSTRAP_RESAMPLES,
         confidence_level=CONFIDENCE,
         method="percentile",

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def resolve(
     seconds = {precision: _step_seconds(build(precision), input_shape) for precision in _candidates()}
     fastest = min(seconds, key=lambda precision: seconds[precision])
     worth_it = seconds["float32"] / seconds[fastest] >= WORTHWHILE_SPEEDUP
-    chosen = cast("Precision", fastest if worth_it else "float32")
+    chosen: Precision = fastest if worth_it else "float32"
     timings = ", ".join(f"{precision} {1000 * value:.0f} ms" for precision, value in seconds.items())
     logger.info("precision: %s (a training step takes %s)", chosen, timings)
     return chosen

@@ -19,7 +19,7 @@ from pipeline.precision import PrecisionChoice
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError, run
 from tfrecords_builder.manifest import Manifest
-from tfrecords_builder.records import CLASS_NAMES
+from tfrecords_builder.records import CLASS_NAMES, Split
 
 MONITOR = "val_loss"
 
@@ -202,8 +202,9 @@ def check_both_classes(content: Manifest) -> None:
     Raises:
         UserError: naming the class that is missing.
     """
-    for split in ("train", "val"):
-        classes = content.splits[split].classes if split in content.splits else {}  # type: ignore[index]
+    splits: tuple[Split, ...] = ("train", "val")
+    for split in splits:
+        classes = content.splits[split].classes if split in content.splits else {}
         missing = [name for name in CLASS_NAMES if not classes.get(name)]
         if missing:
             raise UserError(

@@ -1,8 +1,9 @@
 """The signatures of the SavedModel: what TensorFlow Serving, and any other server of SavedModels, runs.
 
-- `serving_default`: `image_bytes` string (batch,) to `probability` float32 (batch,), `label` string (batch,) and
-  `valid` bool (batch,).
-- `gradcam`: the same, and `heatmap` float32 (batch, side, side), 0 to 1, and `overlay_bytes` string (batch,), PNG.
+- `serving_default`: `image_bytes` string (batch,) to `probability` float32 (batch,), `label` string (batch,)
+  and `valid` bool (batch,).
+- `gradcam`: the same, and `heatmap` float32 (batch, side, side), 0 to 1, and `overlay_bytes` string (batch,),
+  PNG.
 - `pixels`: `image` uint8 (batch, side, side, 1), already preprocessed, to `probability` and `label`.
 
 The graph holds no Python, custom, XLA-compiled or GPU-only operation. An image that cannot be decoded gets

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
@@ -34,7 +33,6 @@ def run(main: Callable[[ConfigT], int | None], config: type[ConfigT], command: s
         config: a frozen dataclass; its fields are the command's arguments, its docstrings the help.
         command: how the user calls it, as in `python -m pipeline.train`.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes are not results
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     logging.captureWarnings(True)
     for talkative in ("absl", "httpx", "matplotlib", "py.warnings"):

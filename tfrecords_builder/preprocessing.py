@@ -71,9 +71,7 @@ class Preprocessing:
         if min(cropped.shape) >= size:
             return cv2.resize(cropped, (size, size), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
         # OpenCV averages areas only where both axes shrink; one axis at a time, each does what it should.
-        wide = cv2.resize(
-            cropped.astype(np.float32), (size, cropped.shape[0]), interpolation=cv2.INTER_AREA
-        )
+        wide = cv2.resize(cropped.astype(np.float32), (size, cropped.shape[0]), interpolation=cv2.INTER_AREA)
         square = cv2.resize(wide, (size, size), interpolation=cv2.INTER_AREA)
         return np.rint(square).astype(np.uint8)
 
@@ -173,16 +171,17 @@ def _claimed_pixels(encoded: "tf.Tensor") -> "tf.Tensor":
 
     def number(first: int, size: int, *, big_endian: bool = False) -> tf.Tensor:
         places = range(size)
-        return tf.add_n(
-            [header[first + i] << (8 * (size - 1 - i if big_endian else i)) for i in places]
-        )
+        return tf.add_n([header[first + i] * (1 << 8 * (size - 1 - i if big_endian else i)) for i in places])
 
     def starts_with(magic: bytes) -> tf.Tensor:
         return tf.equal(tf.strings.substr(encoded, 0, len(magic)), magic)
 
     return tf.case(
         [
-            (starts_with(b"\x89PNG"), lambda: number(16, 4, big_endian=True) * number(20, 4, big_endian=True)),
+            (
+                starts_with(b"\x89PNG"),
+                lambda: number(16, 4, big_endian=True) * number(20, 4, big_endian=True),
+            ),
             (starts_with(b"GIF8"), lambda: number(6, 2) * number(8, 2)),
             (starts_with(b"BM"), lambda: number(18, 4) * _magnitude(number(22, 4))),
         ],
@@ -211,4 +210,4 @@ def _luma_in_graph(rgb: "tf.Tensor") -> "tf.Tensor":
 
     red, green, blue = tf.split(tf.cast(rgb, tf.int32), 3, axis=-1)
     weighted = red * _LUMA_RED + green * _LUMA_GREEN + blue * _LUMA_BLUE
-    return tf.cast((weighted + (1 << (_LUMA_SHIFT - 1))) >> _LUMA_SHIFT, tf.uint8)
+    return tf.cast((weighted + (1 << (_LUMA_SHIFT - 1))) // (1 << _LUMA_SHIFT), tf.uint8)

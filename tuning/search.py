@@ -33,6 +33,7 @@ from pipeline.train import (
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError, run
 from tfrecords_builder.manifest import Manifest
+from tfrecords_builder.records import Split
 from tuning.search_space import SearchSpace
 
 TRIALS = "search"
@@ -159,13 +160,23 @@ def _tuner(config: SearchConfig, space: SearchSpace) -> keras_tuner.Tuner:
 
 
 def _run_trials(tuner: keras_tuner.Tuner, config: SearchConfig, content: Manifest) -> None:
-    data = {"batch_size": config.batch_size, "cache": config.cache}
+    def dataset(split: Split, *, training: bool) -> tf.data.Dataset:
+        return make_dataset(
+            config.records,
+            split,
+            batch_size=config.batch_size,
+            training=training,
+            cache=config.cache,
+            seed=config.seed,
+            epochs=None if training else 1,
+        )
+
     with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints its progress; stdout is for results
         tuner.search(
-            make_dataset(config.records, "train", training=True, seed=config.seed, epochs=None, **data),
+            dataset("train", training=True),
             steps_per_epoch=steps_per_epoch(content, "train", config.batch_size),
             epochs=config.trial_epochs,
-            validation_data=make_dataset(config.records, "val", training=False, **data),
+            validation_data=dataset("val", training=False),
             class_weight=class_weights(content) if config.class_weights else None,
             verbose=0,
         )
