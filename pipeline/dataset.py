@@ -2,8 +2,7 @@
 
 Two ways, chosen by `cache`:
 
-- `ram`: the split is held once as uint8, and every epoch is a true global shuffle by index
-  (`tf.random.experimental.index_shuffle`, a keyed permutation that needs no buffer).
+- `ram`: the split is held once as uint8, and every epoch is a true global shuffle by index.
 - `none`: shards are read in a new order each epoch, several at a time, through a shuffle buffer. Records
   are already globally shuffled when they are built, so a buffer of a few thousand mixes well.
 
@@ -133,16 +132,17 @@ def _from_memory(
 ) -> EpochFunction:
     images, labels = load_arrays(records, split)
     count = content.splits[split].records
-    last = tf.constant(count - 1, tf.int64)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        def gather(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            if shuffled:
-                key = tf.stack([tf.constant(seed, tf.int64), epoch])
-                positions = tf.random.experimental.index_shuffle(positions, key, max_index=last)
+        order = tf.range(count)
+        if shuffled:
+            order = tf.random.experimental.stateless_shuffle(order, seed=tf.stack([seed, epoch]))
+
+        def gather(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            positions = order[batch * batch_size : (batch + 1) * batch_size]
             return tf.gather(images, positions), tf.gather(labels, positions)
 
-        return tf.data.Dataset.range(count).batch(batch_size).map(gather)
+        return tf.data.Dataset.range(-(-count // batch_size)).map(gather)
 
     return one_epoch
 

@@ -43,7 +43,7 @@ class GradCam:
 
     def __init__(self, model: keras.Model) -> None:
         features = model.get_layer(FEATURES).output
-        self._convolutions = keras.Model(model.inputs, features)
+        self._convolutions = keras.Model(model.inputs[0], features)
         self._head = keras.Model(features, model.get_layer(LOGIT).output)
 
     def __call__(self, images: tf.Tensor, threshold: float = 0.5) -> tuple[tf.Tensor, tf.Tensor]:

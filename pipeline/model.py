@@ -18,9 +18,9 @@ class ModelConfig:
         ValueError: for sizes that make no network.
     """
 
-    filters: tuple[int, ...] = (32, 64, 128, 256)
+    filters: tuple[int, ...] = (16, 32, 64, 128)
     """Channels of each block of convolutions; a max-pooling halves the image between two blocks."""
-    convolutions: int = 1
+    convolutions: int = 2
     """3x3 convolutions in each block."""
     dense_units: tuple[int, ...] = (64,)
     """Units of each dense layer after global average pooling."""
@@ -71,7 +71,7 @@ def build_model(
     x = keras.layers.Rescaling(1 / 255, dtype="float32", name="rescale")(images)
     if config.standardize:
         x = keras.layers.LayerNormalization(
-            axis=(1, 2, 3), center=False, scale=False, dtype="float32", name="standardize"
+            axis=(1, 2, 3), epsilon=1e-6, center=False, scale=False, dtype="float32", name="standardize"
         )(x)
     last = (len(config.filters) - 1, config.convolutions - 1)
     for block, channels in enumerate(config.filters):

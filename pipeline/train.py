@@ -40,7 +40,7 @@ class TrainConfig:
     """Folder of records, as `python -m tfrecords_builder` writes it; a path or a URL."""
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder to write the run to; a path or a URL."""
-    epochs: int = 20
+    epochs: int = 14
     """Passes over the training images, at most."""
     batch_size: int = 32
     """Images a step."""
@@ -50,7 +50,7 @@ class TrainConfig:
     """Fraction of all steps over which the learning rate rises from 0."""
     weight_decay: float = 1e-2
     """Decoupled weight decay (AdamW), relative to the learning rate."""
-    ema: float = 0.995
+    ema: float = 0.99
     """Share of the moving average of the weights that each step keeps; the average is the model."""
     patience: int = 20
     """Epochs without a better validation loss after which the training stops early."""

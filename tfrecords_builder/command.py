@@ -1,4 +1,4 @@
-"""What every command of this project shares: its parsing, its logging, and the exit code of a user's mistake."""
+"""What every command shares: its parsing, its logging, and the exit code of a user's mistake."""
 
 import contextlib
 import io
@@ -40,10 +40,10 @@ def run(main: Callable[[ConfigT], int | None], config: type[ConfigT], command: s
     try:
         sys.exit(main(parse(config, command)))
     except UserError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{command}: {error}\n")
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
+        sys.stderr.write(f"{command}: interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MAX_PIXELS = 1 << 26  # 67 megapixels: three times the largest X-ray of the public datasets
+IMAGE_SIZES = (16, 2048)  # smallest and largest side that a model may see, in pixels
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
 
 # ITU-R BT.601 luma in 15-bit fixed point, the integers that OpenCV's cvtColor uses.
@@ -37,15 +38,18 @@ class Preprocessing:
         ValueError: for a size or a border that leaves no image.
     """
 
-    image_size: int = 128
+    image_size: int = 64
     """Side of the square image that the model sees, in pixels."""
     border: float = 0.08
     """Fraction of the height (width) that is cropped from the top and bottom (left and right)."""
 
     def __post_init__(self) -> None:
-        if not 16 <= self.image_size <= 2048:
-            raise ValueError(f"image_size must be 16 to 2048 pixels. Received: {self.image_size}")
-        if not 0 <= self.border < 0.5:
+        smallest, largest = IMAGE_SIZES
+        if not smallest <= self.image_size <= largest:
+            raise ValueError(
+                f"image_size must be {smallest} to {largest} pixels. Received: {self.image_size}"
+            )
+        if not 0 <= 2 * self.border < 1:
             raise ValueError(f"border must be at least 0 and below 0.5. Received: {self.border}")
 
     def apply(self, encoded: bytes) -> NDArray[np.uint8]:
@@ -190,7 +194,7 @@ def _claimed_pixels(encoded: "tf.Tensor") -> "tf.Tensor":
 
 
 def _magnitude(unsigned: "tf.Tensor") -> "tf.Tensor":
-    """The absolute value of a 32-bit two's complement number: a BMP stored top-down has a negative height."""
+    """The absolute value of a 32-bit two's complement number: BMPs stored top-down have a negative height."""
     import tensorflow as tf
 
     return tf.where(unsigned < 1 << 31, unsigned, (1 << 32) - unsigned)

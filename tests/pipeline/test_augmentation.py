@@ -1,0 +1,109 @@
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.augmentation import (
+    NO_AUGMENTATION,
+    AcquisitionAugmentation,
+    AugmentationConfig,
+    affine_transforms,
+)
+
+SIDE = 48
+
+
+@pytest.fixture
+def smooth_image() -> np.ndarray:
+    noise = np.random.default_rng(3).uniform(0, 1, (SIDE, SIDE)).astype(np.float32)
+    return cv2.GaussianBlur(noise, (0, 0), 3)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_resampling_is_what_opencv_warps(smooth_image, in_graph):
+    angle, scale, aspect, shear, shift_x, shift_y = 0.12, 1.1, 0.93, 0.07, 2.5, -3.25
+
+    def resample(images):
+        transforms = affine_transforms(
+            angle=tf.constant([angle]),
+            scale=tf.constant([scale]),
+            aspect=tf.constant([aspect]),
+            shear=tf.constant([shear]),
+            shift_x=tf.constant([shift_x]),
+            shift_y=tf.constant([shift_y]),
+            side=SIDE,
+        )
+        return keras.ops.image.affine_transform(images, transforms, "bilinear", "constant")
+
+    ours = (tf.function(resample) if in_graph else resample)(smooth_image[None, ..., None])
+
+    # Output to input, composed by hand from the meaning of each parameter.
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    sheared = turn + np.array([[0, shear], [0, 0]])
+    linear = np.diag([1 / (scale * aspect), aspect / scale]) @ sheared
+    centre = np.full(2, (SIDE - 1) / 2)
+    matrix = np.column_stack([linear, centre - linear @ (centre + np.array([shift_x, shift_y]))])
+    expected = cv2.warpAffine(
+        smooth_image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    inside = slice(8, -8)  # OpenCV blends the outermost pixel with the border otherwise
+    np.testing.assert_allclose(ours[0, inside, inside, 0], expected[inside, inside], atol=5e-3)
+
+
+def test_inference_leaves_images_alone(images):
+    layer = AcquisitionAugmentation(AugmentationConfig())
+
+    np.testing.assert_array_equal(layer(images, training=False), images.astype(np.float32))
+
+
+def test_without_any_range_training_leaves_images_alone(images):
+    layer = AcquisitionAugmentation(NO_AUGMENTATION)
+
+    np.testing.assert_allclose(layer(images, training=True), images, atol=1e-2)
+
+
+def test_every_image_is_changed_otherwise_and_stays_in_range(images):
+    same = np.repeat(images[:1], 8, axis=0)
+
+    augmented = np.asarray(AcquisitionAugmentation(AugmentationConfig(), seed=1)(same, training=True))
+
+    assert augmented.dtype == np.float32
+    assert augmented.min() >= 0
+    assert augmented.max() <= 255
+    assert len({image.tobytes() for image in augmented}) == 8
+
+
+def test_the_same_seed_gives_the_same_images_eagerly_and_in_a_graph(images):
+    def augmented(function_of):
+        layer = AcquisitionAugmentation(AugmentationConfig(), seed=7)
+        return np.asarray(function_of(lambda batch: layer(batch, training=True))(tf.constant(images)))
+
+    np.testing.assert_allclose(augmented(tf.function), augmented(lambda function: function), atol=1e-3)
+
+
+def test_brightness_and_contrast_do_what_they_say():
+    gray = np.full((64, 16, 16, 1), 127.5, np.float32)
+    only_brightness = AugmentationConfig(
+        **{**dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0.0), "brightness": 0.2}
+    )
+
+    shifts = np.asarray(AcquisitionAugmentation(only_brightness)(gray, training=True)).mean((1, 2, 3)) - 127.5
+
+    assert np.abs(shifts).max() <= 0.2 * 255 + 1e-3
+    assert shifts.min() < -0.1 * 255 < 0.1 * 255 < shifts.max()
+
+
+def test_it_is_saved_and_loaded_with_its_settings():
+    config = AugmentationConfig(rotation=3.0)
+    layer = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(AcquisitionAugmentation(config, seed=4))
+    )
+
+    assert (layer.config, layer.seed) == (config, 4)
+
+
+@pytest.mark.parametrize("wrong", [{"noise": -0.1}, {"sharpness": 1.5}, {"scale": 1.0}])
+def test_impossible_ranges_are_refused(wrong):
+    with pytest.raises(ValueError, match="Received"):
+        AugmentationConfig(**wrong)

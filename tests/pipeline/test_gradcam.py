@@ -1,0 +1,99 @@
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import gradcam, runs
+from pipeline.model import FEATURES, LOGIT, ModelConfig, build_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_model(ModelConfig(filters=(4, 8), dense_units=(6,)), image_size=32, seed=3)
+
+
+def by_hand(model, image, sign) -> np.ndarray:
+    """Grad-CAM with a numerical gradient of the logit by each feature map's mean, in numpy."""
+    weights = {layer.name: layer.get_weights() for layer in model.layers}
+    features = tf.keras.Model(model.inputs, model.get_layer(FEATURES).output)(image[None]).numpy()[0]
+
+    def logit(maps):
+        hidden = maps.mean((0, 1)) @ weights["dense0"][0] + weights["dense0"][1]
+        return float((np.maximum(hidden, 0) @ weights[LOGIT][0] + weights[LOGIT][1])[0])
+
+    step = 1e-3
+    area = features.shape[0] * features.shape[1]
+    gradient = []
+    for channel in range(features.shape[-1]):
+        raised, lowered = features.astype(np.float64), features.astype(np.float64)
+        raised[..., channel] += step
+        lowered[..., channel] -= step
+        gradient.append((logit(raised) - logit(lowered)) / (2 * step) / area)
+    heat = np.maximum((features * (sign * np.array(gradient))).sum(-1), 0)
+    heat = tf.image.resize(heat[..., None], (32, 32)).numpy()[..., 0]
+    return heat / heat.max() if heat.max() else heat
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(("threshold", "sign"), [(0.0, 1), (1.1, -1)])
+def test_it_is_the_gradient_weighted_sum_of_the_features(model, images, in_graph, threshold, sign):
+    explain = gradcam.GradCam(model)
+    explain = tf.function(explain) if in_graph else explain
+
+    _, heatmaps = explain(tf.constant(images), threshold)
+
+    for image, heatmap in zip(images, heatmaps.numpy(), strict=True):
+        np.testing.assert_allclose(heatmap, by_hand(model, image, sign), atol=2e-3)
+
+
+def test_the_probability_is_the_models_own(model, images):
+    probability, _ = gradcam.GradCam(model)(tf.constant(images))
+
+    np.testing.assert_allclose(probability, model(images)[:, 0], atol=1e-6)
+
+
+def test_heat_lies_between_0_and_1_even_where_nothing_speaks_for_the_label(model):
+    blank = np.zeros((2, 32, 32, 1), np.uint8)
+
+    heatmaps = gradcam.gradcam(model, blank).numpy()
+
+    assert np.isfinite(heatmaps).all()
+    assert heatmaps.min() >= 0
+    assert heatmaps.max() <= 1
+
+
+def test_a_trained_model_looks_at_the_lesion(finished_run):
+    loaded = runs.load(finished_run)
+    background = np.full((32, 32, 1), 60, np.uint8)
+    lesion = background.copy()
+    lesion[6:14, 18:26] = 190
+
+    heatmap = gradcam.gradcam(loaded.model, lesion[None], threshold=loaded.operating_point.threshold)[
+        0
+    ].numpy()
+
+    row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    assert 3 <= row <= 17
+    assert 15 <= column <= 29
+
+
+def test_overlay_leaves_cold_pixels_gray_and_colours_hot_ones():
+    images = np.full((1, 2, 1, 1), 100, np.uint8)
+
+    colours = gradcam.overlay(tf.constant(images), tf.constant([[[0.0], [1.0]]])).numpy()[0, :, 0]
+
+    assert colours[0].tolist() == [100, 100, 100]
+    assert len(set(colours[1].tolist())) > 1
+
+
+def test_the_command_writes_a_picture_for_each_image(finished_run, tmp_path, capsys):
+    xray = np.random.default_rng(0).integers(0, 255, (90, 120), dtype=np.uint8)
+    paths = [str(tmp_path / name) for name in ("one.png", "two.png")]
+    for path in paths:
+        cv2.imwrite(path, xray)
+
+    gradcam.main(gradcam.GradcamConfig(finished_run, tuple(paths), output=str(tmp_path / "out")))
+
+    pictures = [line.split("\t")[-1] for line in capsys.readouterr().out.splitlines()]
+    assert len(pictures) == 2
+    assert all(cv2.imread(picture).shape[0] > 512 for picture in pictures)
