@@ -133,7 +133,9 @@ def _check_header(encoded: bytes) -> str:
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as header:
             (width, height), file_format = header.size, header.format
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:  # Pillow has a limit of its own, above ours
+        raise UnreadableImage(f"more pixels than the limit of {MAX_PIXELS}") from None
+    except (OSError, ValueError, SyntaxError):
         raise UnreadableImage(
             f"no {', '.join(FORMATS)} image: {len(encoded)} bytes that start with {encoded[:8]!r}"
         ) from None
