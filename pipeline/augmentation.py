@@ -6,7 +6,9 @@ affine resampling and one intensity step, with the Keras 3 API alone.
 """
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -60,64 +62,78 @@ NO_AUGMENTATION = AugmentationConfig(**dict.fromkeys(AugmentationConfig.__datacl
 
 @keras.saving.register_keras_serializable("chest_xray_pipeline")
 class AcquisitionAugmentation(keras.layers.Layer):
-    """Augments images (batch, side, side, 1), values 0 to 255, while training; else leaves them alone.
+    """Changes the acquisition of images (batch, side, side, 1), 0 to 255; returns float32 of that shape.
 
-    Returns float32 of the same shape and range.
+    While training, every image is changed otherwise every time. Otherwise images are left alone, or, with
+    `in_validation`, the image at a given place of a batch is always changed in the same way: clean validation
+    images of the training's own source saturate every metric and cannot tell a better model from a worse one.
+
+    Args:
+        config: how far each property may change.
+        seed: of the changes.
+        in_validation: whether images are changed when not training, too.
     """
 
-    def __init__(self, config: AugmentationConfig, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, config: AugmentationConfig, seed: int = 0, *, in_validation: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(dtype="float32", **kwargs)
         self.config = config
         self.seed = seed
+        self.in_validation = in_validation
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any, training: bool = False) -> Any:
         """See the class."""
         images = ops.cast(images, "float32")
-        if not training:
+        if not (training or self.in_validation):
             return images
-        moved = self._resample(images / 255.0)
-        return ops.clip(self._expose(moved), 0.0, 1.0) * 255.0
+        seeds = itertools.repeat(self.seed_generator) if training else itertools.count(self.seed)
+        moved = self._resample(images / 255.0, seeds)
+        return ops.clip(self._expose(moved, seeds), 0.0, 1.0) * 255.0
 
-    def _uniform(self, count: Any, reach: float) -> Any:
-        """float32 (count,) in -reach to reach."""
-        return keras.random.uniform((count,), -reach, reach, seed=self.seed_generator)
-
-    def _resample(self, images: Any) -> Any:
+    def _resample(self, images: Any, seeds: Iterator[Any]) -> Any:
         config, count, side = self.config, ops.shape(images)[0], images.shape[1]
+
+        def uniform(reach: float) -> Any:
+            return keras.random.uniform((count,), -reach, reach, seed=next(seeds))
+
         transforms = affine_transforms(
-            angle=self._uniform(count, math.radians(config.rotation)),
-            scale=1 + self._uniform(count, config.scale),
-            aspect=1 + self._uniform(count, config.anisotropy),
-            shear=self._uniform(count, config.shear),
-            shift_x=self._uniform(count, config.shift * side),
-            shift_y=self._uniform(count, config.shift * side),
+            angle=uniform(math.radians(config.rotation)),
+            scale=1 + uniform(config.scale),
+            aspect=1 + uniform(config.anisotropy),
+            shear=uniform(config.shear),
+            shift_x=uniform(config.shift * side),
+            shift_y=uniform(config.shift * side),
             side=side,
         )
         # Black corners would be a mark of the training images alone.
         return ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest")
 
-    def _expose(self, images: Any) -> Any:
+    def _expose(self, images: Any, seeds: Iterator[Any]) -> Any:
         config, count = self.config, ops.shape(images)[0]
 
-        def each(values: Any) -> Any:
-            return ops.reshape(values, (-1, 1, 1, 1))
+        def uniform(reach: float) -> Any:
+            return keras.random.uniform((count, 1, 1, 1), -reach, reach, seed=next(seeds))
 
         if config.sharpness:
-            share = each(self._uniform(count, config.sharpness))
-            images = images + share * (_binomial_blur(images) - images)
-        gamma = each(ops.exp(self._uniform(count, config.gamma)))
-        contrast = each(1 + self._uniform(count, config.contrast))
-        brightness = each(self._uniform(count, config.brightness))
+            images = images + uniform(config.sharpness) * (_binomial_blur(images) - images)
+        gamma = ops.exp(uniform(config.gamma))
+        contrast = 1 + uniform(config.contrast)
+        brightness = uniform(config.brightness)
         images = (ops.power(ops.clip(images, 1e-6, 1.0), gamma) - 0.5) * contrast + (0.5 + brightness)
         if config.noise:
-            deviation = each(ops.abs(self._uniform(count, config.noise)))
-            images = images + deviation * keras.random.normal(ops.shape(images), seed=self.seed_generator)
+            deviation = ops.abs(uniform(config.noise))
+            images = images + deviation * keras.random.normal(ops.shape(images), seed=next(seeds))
         return images
 
     def get_config(self) -> dict[str, Any]:
         """The arguments to make the layer anew."""
-        return super().get_config() | {"config": dataclasses.asdict(self.config), "seed": self.seed}
+        return super().get_config() | {
+            "config": dataclasses.asdict(self.config),
+            "seed": self.seed,
+            "in_validation": self.in_validation,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "AcquisitionAugmentation":

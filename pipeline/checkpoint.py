@@ -83,6 +83,16 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         self._save_state(epoch + 1)
         storage.write(storage.join(self.run, runs.HISTORY), _csv(self.history))
         self.model.stop_training = self.has_ended
+        logger.info(
+            "epoch %d of %d, %.0f s: loss %.4f, val_loss %.4f, val_auc %.4f%s",
+            epoch + 1,
+            self.params["epochs"],
+            self.history[-1]["seconds"],
+            row["loss"],
+            row["val_loss"],
+            row["val_auc"],
+            ", the best so far" if self._best_epoch() == len(self.history) else "",
+        )
 
     def _best_epoch(self) -> int:
         """The epoch, counted from 1, of the smallest monitored quantity; 0 before the first."""

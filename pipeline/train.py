@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import sys
 from typing import Annotated
 
 import keras
@@ -53,7 +52,8 @@ class TrainConfig:
     ema: float = 0.99
     """Share of the moving average of the weights that each step keeps; the average is the model."""
     patience: int = 20
-    """Epochs without a better validation loss after which the training stops early."""
+    """Epochs without a better validation loss after which the training stops early. The loss is that of
+    `val` under fixed changes of the acquisition, as unchanged images hardly tell good models apart."""
     class_weights: bool = True
     """Weigh the images so that both classes count the same."""
     precision: PrecisionChoice = "auto"
@@ -144,13 +144,13 @@ def fit(config: TrainConfig, content: Manifest) -> None:
         ),
         class_weight=class_weights(content) if config.class_weights else None,
         callbacks=[keeper, keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))],
-        verbose="auto" if sys.stderr.isatty() else 2,
+        verbose=0,
     )
 
 
 def trainable(config: TrainConfig, classifier: keras.Model) -> keras.Model:
-    """The classifier behind the augmentation, which runs on the training device and in training only."""
-    augmentation = AcquisitionAugmentation(config.augmentation, seed=config.seed)
+    """The classifier behind the augmentation, which runs on the training device, in validation too."""
+    augmentation = AcquisitionAugmentation(config.augmentation, seed=config.seed, in_validation=True)
     return keras.Sequential([keras.Input(classifier.input_shape[1:]), augmentation, classifier])
 
 

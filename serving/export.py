@@ -11,6 +11,9 @@ import logging
 import os
 from typing import Annotated, Any
 
+import pipeline  # noqa: F401 - first, as it loads TensorFlow without its notes
+
+# isort: split
 import numpy as np
 import tensorflow as tf
 import tyro
@@ -28,8 +31,8 @@ TOLERANCE = 1e-3
 """Largest difference in probability between the run's model and the loaded SavedModel."""
 WARMUP_BATCH_SIZES = (1, 8)
 
-_EXTRA_ASSETS = "assets.extra"
-_WARMUP_FILE = "tf_serving_warmup_requests"
+EXTRA_ASSETS = "assets.extra"
+WARMUP_FILE = "tf_serving_warmup_requests"
 _CHECKED_IMAGES = 8
 
 logger = logging.getLogger(__name__)
@@ -106,14 +109,14 @@ def _write(loaded: Run, folder: str) -> None:
     ):
         source = storage.join(loaded.folder, name)
         if storage.exists(source):
-            storage.write(storage.join(folder, _EXTRA_ASSETS, "run", name), storage.read(source))
+            storage.write(storage.join(folder, EXTRA_ASSETS, "run", name), storage.read(source))
 
 
 def _write_warmup(loaded: Run, folder: str) -> None:
     """Requests that TensorFlow Serving answers before it lets a version take over, for each signature."""
     pixels = _noise(loaded.preprocessing.image_size, max(WARMUP_BATCH_SIZES))
     encoded = _as_png(pixels)
-    path = storage.join(folder, _EXTRA_ASSETS, _WARMUP_FILE)
+    path = storage.join(folder, EXTRA_ASSETS, WARMUP_FILE)
     tf.io.gfile.makedirs(path.rpartition("/")[0])
     with tf.io.TFRecordWriter(path) as writer:
         for size in WARMUP_BATCH_SIZES:

@@ -104,15 +104,19 @@ def search(config: SearchConfig) -> list[dict[str, Any]]:
 def leaderboard(tuner: keras_tuner.Tuner) -> list[dict[str, Any]]:
     """The completed trials, best first."""
     trials = tuner.oracle.get_best_trials(len(tuner.oracle.trials))
-    rows = []
-    for rank, trial in enumerate(trials, start=1):
+    rows: list[dict[str, Any]] = []
+    for trial in trials:
         chosen = {
             name: value
             for name, value in trial.hyperparameters.values.items()
             if name == "tuner/epochs" or not name.startswith("tuner/")
         }
+        if trial.score is None or not trial.metrics.exists("val_auc"):
+            continue
         auc = trial.metrics.get_best_value("val_auc")
-        rows.append({"rank": rank, "trial": trial.trial_id, MONITOR: trial.score, "val_auc": auc} | chosen)
+        rows.append(
+            {"rank": len(rows) + 1, "trial": trial.trial_id, MONITOR: trial.score, "val_auc": auc} | chosen
+        )
     return rows
 
 

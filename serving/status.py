@@ -1,0 +1,47 @@
+"""TensorFlow's status codes, as TensorFlow Serving shows them over gRPC and HTTP."""
+
+import grpc
+import tensorflow as tf
+
+HTTP_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}  # every other: 500
+
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class StatusError(Exception):
+    """A request that is answered with a status and not with a result."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def http_status(self) -> int:
+        """The status code of the HTTP reply."""
+        return HTTP_STATUS.get(self.code, 500)
+
+
+def invalid_argument(message: str) -> StatusError:
+    """A request that no state of the server could answer."""
+    return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def from_tensorflow(error: tf.errors.OpError) -> StatusError:
+    """What TensorFlow says of a graph that failed, without what its Python adds."""
+    message = error.message.removeprefix("Graph execution error:").strip()
+    return StatusError(_BY_NUMBER.get(error.error_code, grpc.StatusCode.UNKNOWN), message)
