@@ -161,9 +161,18 @@ class RestServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, model: Model) -> None:
-        super().__init__(("127.0.0.1", 0), RestHandler)
+    def __init__(self, model: Model, port: int) -> None:
+        super().__init__(("127.0.0.1", port), RestHandler)
         self.model = model
+        self.connections: set[socket.socket] = set()
+
+    def process_request(self, request, client_address) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request, client_address) -> None:
         """A client that has gone is no matter."""
@@ -205,16 +214,17 @@ def _as_tf_serving_writes_it(values: list) -> "tf.compat.v1.TensorProto":
 
 
 class Server:
-    """Both APIs on free ports of 127.0.0.1."""
+    """Both APIs on 127.0.0.1, on free ports if none are given."""
 
-    def __init__(self) -> None:
+    def __init__(self, ports: dict[str, int] | None = None) -> None:
         self.model = Model()
-        self._rest = RestServer(self.model)
+        ports = ports or {"grpc": 0, "rest": 0}
+        self._rest = RestServer(self.model, ports["rest"])
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._grpc = grpc.server(ThreadPoolExecutor(16), options=unlimited)
         service = PredictionService(self.model)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, self._grpc)
-        grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
+        grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{ports['grpc']}")
         self._grpc.start()
         threading.Thread(target=self._rest.serve_forever, args=(0.02,), daemon=True).start()
         self.ports = {"grpc": grpc_port, "rest": self._rest.server_port}
@@ -223,9 +233,12 @@ class Server:
         return f"127.0.0.1:{self.ports[transport]}"
 
     def stop(self) -> None:
+        """Ends both at once, and resets their connections."""
         self._grpc.stop(None).wait()
         self._rest.shutdown()
         self._rest.server_close()
+        for connection in list(self._rest.connections):
+            _reset(connection)
 
 
 @pytest.fixture
