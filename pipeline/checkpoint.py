@@ -4,12 +4,9 @@ After each epoch the weights, the optimiser's state and the history are saved un
 file, replaced in a single rename, points to them. The best averaged weights are `model.keras`.
 """
 
-import csv
-import io
 import json
 import logging
 import time
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -53,6 +50,8 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         state = json.loads(storage.read(pointer))
         model.optimizer.build(model.trainable_variables)
         storage.read_with(storage.join(self.run, FOLDER, state["weights"]), model.load_weights)
+        for variable, value in zip(_random_states(model), state["random_states"], strict=True):
+            variable.assign(value)
         self.history = state["history"]
         logger.info("continuing %s after epoch %d", self.run, len(self.history))
         return len(self.history)
@@ -60,7 +59,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
     @property
     def has_ended(self) -> bool:
         """Whether the patience is used up."""
-        return len(self.history) - self._best_epoch() > self.patience
+        return len(self.history) - self._best_epoch() >= self.patience
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the clock."""
@@ -81,7 +80,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         if self._best_epoch() == len(self.history):
             storage.write_with(storage.join(self.run, runs.MODEL), self.inference_model.save)
         self._save_state(epoch + 1)
-        storage.write(storage.join(self.run, runs.HISTORY), _csv(self.history))
+        storage.write(storage.join(self.run, runs.HISTORY), storage.to_csv(self.history))
         self.model.stop_training = self.has_ended
         logger.info(
             "epoch %d of %d, %.0f s: loss %.4f, val_loss %.4f, val_auc %.4f%s",
@@ -103,11 +102,19 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         folder = storage.join(self.run, FOLDER)
         weights = f"epoch-{epoch:04d}.weights.h5"
         storage.write_with(storage.join(folder, weights), self.model.save_weights)
-        state = {"weights": weights, "history": self.history}
+        random_states = [
+            keras.ops.convert_to_numpy(variable).tolist() for variable in _random_states(self.model)
+        ]
+        state = {"weights": weights, "random_states": random_states, "history": self.history}
         storage.write(storage.join(folder, POINTER), json.dumps(state))
         for name in tf.io.gfile.listdir(folder):
             if name not in {weights, POINTER}:
                 tf.io.gfile.remove(storage.join(folder, name))
+
+
+def _random_states(model: keras.Model) -> list[keras.Variable]:
+    """The states of dropout's and augmentation's random numbers, which Keras saves with no weights."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
 
 
 def discard(run: str) -> None:
@@ -115,11 +122,3 @@ def discard(run: str) -> None:
     folder = storage.join(run, FOLDER)
     if storage.exists(folder):
         tf.io.gfile.rmtree(folder)
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -9,6 +9,9 @@ FEATURES = "features"
 LOGIT = "logit"
 """Name of the layer before the sigmoid."""
 
+NORMALIZATION_MOMENTUM = 0.95
+"""Of the running statistics; Keras's 0.99 is still far from them after a training of few steps."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -87,7 +90,9 @@ def build_model(
                 dtype=policy,
                 name=f"conv{block}_{position}",
             )(x)
-            x = keras.layers.BatchNormalization(dtype=policy, name=f"norm{block}_{position}")(x)
+            x = keras.layers.BatchNormalization(
+                momentum=NORMALIZATION_MOMENTUM, dtype=policy, name=f"norm{block}_{position}"
+            )(x)
             name = FEATURES if (block, position) == last else f"relu{block}_{position}"
             x = keras.layers.Activation("relu", dtype=policy, name=name)(x)
     x = keras.layers.GlobalAveragePooling2D(dtype=policy, name="average")(x)

@@ -1,10 +1,12 @@
 """Files of a run folder, local or behind any URL that tf.io.gfile opens, written whole or not at all."""
 
+import csv
+import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -50,3 +52,12 @@ def read_with(path: str, load: Callable[[str], LoadedT]) -> LoadedT:
         local = Path(folder) / path.rpartition("/")[2]
         tf.io.gfile.copy(path, str(local))
         return load(str(local))
+
+
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A CSV table of rows that have the keys of the first one."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

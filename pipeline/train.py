@@ -50,7 +50,8 @@ class TrainConfig:
     weight_decay: float = 1e-2
     """Decoupled weight decay (AdamW), relative to the learning rate."""
     ema: float = 0.99
-    """Share of the moving average of the weights that each step keeps; the average is the model."""
+    """Share of the moving average of the weights that each step keeps; the average is the model. A training
+    of few steps keeps less, so that the average reaches back over a tenth of it at most."""
     patience: int = 20
     """Epochs without a better validation loss after which the training stops early. The loss is that of
     `val` under fixed changes of the acquisition, as unchanged images hardly tell good models apart."""
@@ -144,6 +145,7 @@ def fit(config: TrainConfig, content: Manifest) -> None:
         ),
         class_weight=class_weights(content) if config.class_weights else None,
         callbacks=[keeper, keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))],
+        shuffle=False,  # the dataset does
         verbose=0,
     )
 
@@ -170,7 +172,10 @@ def compile_model(
         warmup_steps=warmup_steps,
     )
     optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=config.weight_decay, use_ema=True, ema_momentum=config.ema
+        rate,
+        weight_decay=config.weight_decay,
+        use_ema=True,
+        ema_momentum=min(config.ema, max(0.0, 1 - 10 / total_steps)),
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if scale_loss:  # float16 has too few exponents for small gradients

@@ -1,8 +1,14 @@
 """What tests of several packages share."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pipeline.train import train
+from tests import small_run
+from tests.small_run import bright_spots, quick_training
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -24,3 +30,33 @@ def _shared(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real X-rays of {name}, which are not part of the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_records(tmp_path_factory) -> Callable[..., str]:
+    """Writes real shards of given counts into a new folder; returns it."""
+
+    def write(*args, **kwargs) -> str:
+        return small_run.write_records(tmp_path_factory.mktemp("records"), *args, **kwargs)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def records(write_records) -> str:
+    """Records of all three splits, easy to learn."""
+    return write_records({"train": 96, "val": 40, "test": 40})
+
+
+@pytest.fixture(scope="session")
+def finished_run(records, tmp_path_factory) -> str:
+    """A run folder whose model has learnt the bright spots."""
+    run = str(tmp_path_factory.mktemp("runs") / "run")
+    train(quick_training(records, run))
+    return run
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """uint8 (12, side, side, 1), every other one with a bright spot."""
+    return bright_spots(12, seed=99)[0]

@@ -5,9 +5,7 @@ everything is known; the trials stay in `RUN/search/`. The same command continue
 """
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import logging
 import sys
@@ -95,8 +93,8 @@ def search(config: SearchConfig) -> list[dict[str, Any]]:
         raise UserError(
             "no trial of the search succeeded: see the errors above, or try a smaller --batch-size"
         )
-    storage.write(storage.join(config.run, TRIALS, LEADERBOARD), _csv(board))
-    best = space.chosen(tuner.oracle.get_best_trials(1)[0].hyperparameters)
+    storage.write(storage.join(config.run, TRIALS, LEADERBOARD), storage.to_csv(board))
+    best = space.chosen(tuner.oracle.get_trial(board[0]["trial"]).hyperparameters)
     train(dataclasses.replace(best, overwrite=False))
     return board
 
@@ -182,16 +180,9 @@ def _run_trials(tuner: keras_tuner.Tuner, config: SearchConfig, content: Manifes
             epochs=config.trial_epochs,
             validation_data=dataset("val", training=False),
             class_weight=class_weights(content) if config.class_weights else None,
+            shuffle=False,  # the dataset does
             verbose=0,
         )
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _print_table(board: list[dict[str, Any]]) -> None:

@@ -2,12 +2,10 @@ import csv
 import json
 from pathlib import Path
 
-import keras_tuner
 import pytest
 
 from pipeline import runs
 from pipeline.model import ModelConfig
-from tests.pipeline.conftest import *  # noqa: F403 - the same small records
 from tfrecords_builder.command import UserError
 from tuning import search as search_module
 from tuning.search import SearchConfig, search
@@ -16,7 +14,7 @@ from tuning.search_space import SearchSpace
 
 def quick_search(records, run, **settings) -> SearchConfig:
     defaults = {
-        "epochs": 2,
+        "epochs": 1,
         "batch_size": 32,
         "precision": "float32",
         "max_trials": 2,
@@ -26,8 +24,8 @@ def quick_search(records, run, **settings) -> SearchConfig:
     return SearchConfig(records=records, run=str(run), **defaults | settings)
 
 
-@pytest.fixture
-def small_space(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def small_space():
     """Architectures that train in a second."""
 
     def chosen(self, hp):
@@ -36,11 +34,21 @@ def small_space(monkeypatch):
             **{**self.base.__dict__, "model": ModelConfig(filters=(width, width), convolutions=1)}
         )
 
-    monkeypatch.setattr(SearchSpace, "chosen", chosen)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(SearchSpace, "chosen", chosen)
+        yield
+
+
+@pytest.fixture(scope="module")
+def searched(records, tmp_path_factory) -> Path:
+    """The run folder of a search of one trial."""
+    run = tmp_path_factory.mktemp("searched") / "run"
+    search(quick_search(records, run, max_trials=1))
+    return run
 
 
 @pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])
-def test_a_search_leaves_a_leaderboard_and_a_run_of_the_best(small_space, records, tmp_path, tuner):
+def test_a_search_leaves_a_leaderboard_and_a_run_of_the_best(records, tmp_path, tuner):
     run = tmp_path / "run"
 
     board = search(quick_search(records, run, tuner=tuner))
@@ -56,29 +64,29 @@ def test_a_search_leaves_a_leaderboard_and_a_run_of_the_best(small_space, record
     assert loaded.model.get_layer("conv0_0").kernel.shape == (3, 3, 1, best)
 
 
-def test_a_stopped_search_continues_with_the_trials_it_has(small_space, records, tmp_path, monkeypatch):
+def test_a_stopped_search_continues_with_the_trials_it_has(records, tmp_path, monkeypatch):
     run = tmp_path / "run"
     trained = []
     fit = SearchSpace.fit
 
     def interrupted(self, hp, model, *args, **kwargs):
-        if len(trained) == 2:
+        if len(trained) == 1:
             raise KeyboardInterrupt
         trained.append(hp.get("first_filters"))
         return fit(self, hp, model, *args, **kwargs)
 
     monkeypatch.setattr(SearchSpace, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        search(quick_search(records, run, max_trials=3))
+        search(quick_search(records, run, max_trials=2))
     monkeypatch.setattr(SearchSpace, "fit", lambda *a, **k: (trained.append(0), fit(*a, **k))[1])
 
-    board = search(quick_search(records, run, max_trials=3))
+    board = search(quick_search(records, run, max_trials=2))
 
-    assert len(board) == 3
-    assert len(trained) == 3
+    assert len(board) == 2
+    assert len(trained) == 2
 
 
-def test_a_failing_trial_does_not_end_the_search(small_space, records, tmp_path, monkeypatch):
+def test_a_failing_trial_does_not_end_the_search(records, tmp_path, monkeypatch):
     fit = SearchSpace.fit
     calls = []
 
@@ -90,33 +98,14 @@ def test_a_failing_trial_does_not_end_the_search(small_space, records, tmp_path,
 
     monkeypatch.setattr(SearchSpace, "fit", failing_first)
 
-    board = search(quick_search(records, tmp_path / "run", max_trials=3))
+    board = search(quick_search(records, tmp_path / "run", max_trials=2))
 
-    assert len(board) == 2
+    assert len(board) == 1
 
 
-def test_other_settings_are_refused(small_space, records, tmp_path):
-    search(quick_search(records, tmp_path / "run", max_trials=1))
-
+def test_other_settings_are_refused(searched, records):
     with pytest.raises(UserError, match="max_trials=1, not 2"):
-        search(quick_search(records, tmp_path / "run", max_trials=2))
-
-
-def test_the_space_builds_every_corner(records):
-    base = quick_search(records, "unused").training()
-    space = SearchSpace(base, 64, 10, trial_epochs=2)
-    for blocks in (3, 5):
-        for convolutions in (1, 2):
-            hp = keras_tuner.HyperParameters()
-            hp.Fixed("blocks", blocks)
-            hp.Fixed("convolutions", convolutions)
-            hp.Fixed("dense_units", 0)
-            model = space.build(hp)
-            classifier = model.layers[-1]
-            assert (
-                len([layer for layer in classifier.layers if layer.name.startswith("conv")])
-                == blocks * convolutions
-            )
+        search(quick_search(records, searched, max_trials=2))
 
 
 def test_a_run_of_its_own_is_not_searched_into(finished_run, records):
@@ -124,8 +113,6 @@ def test_a_run_of_its_own_is_not_searched_into(finished_run, records):
         search(quick_search(records, finished_run))
 
 
-def test_settings_are_noted(small_space, records, tmp_path):
-    search(quick_search(records, tmp_path / "run", max_trials=1))
-
-    noted = json.loads((Path(tmp_path) / "run" / "search" / search_module.SETTINGS).read_text())
+def test_settings_are_noted(searched):
+    noted = json.loads((searched / "search" / search_module.SETTINGS).read_text())
     assert (noted["tuner"], noted["max_trials"]) == ("random", 1)

@@ -1,0 +1,81 @@
+"""Records and a training small enough for tests: bright spots in noise, learnt in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.model import ModelConfig
+from pipeline.train import TrainConfig
+from tfrecords_builder import Preprocessing
+from tfrecords_builder.manifest import Manifest, Shard, SplitContent
+from tfrecords_builder.records import CLASS_NAMES, Record, serialize, shard_name
+
+SIDE = 32
+
+
+def bright_spots(count: int, seed: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Noise uint8 (count, side, side, 1); those labelled 1 have a bright spot in the middle half."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(20, 110, (count, side, side, 1), dtype=np.uint8)
+    labels = np.arange(count) % 2
+    for position in np.flatnonzero(labels):
+        row, column = generator.integers(side // 4, side // 2, 2)
+        images[position, row : row + side // 4, column : column + side // 4] += 120
+    return images, labels
+
+
+def write_records(
+    folder: Path,
+    counts: dict[str, int],
+    *,
+    shards: int = 3,
+    encoding: str = "raw",
+    border: float = 0.1,
+    side: int = SIDE,
+) -> str:
+    """Writes real shards of given counts; returns the folder."""
+    splits = {}
+    for seed, (split, count) in enumerate(counts.items()):
+        images, labels = bright_spots(count, seed, side)
+        written = []
+        for index in range(shards):
+            path = folder / shard_name(split, index, shards)
+            positions = range(index, count, shards)
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for position in positions:
+                    writer.write(_record(images, labels, split, position, encoding))
+            written.append(Shard(path.name, len(positions), path.stat().st_size, ""))
+        classes = {name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)}
+        splits[split] = SplitContent(tuple(written), classes, patients=count)
+    content = Manifest(Preprocessing(side, border), encoding, "test", {}, splits)
+    (folder / "dataset.json").write_text(content.to_json())
+    return str(folder)
+
+
+def _record(images, labels, split, position, encoding) -> bytes:
+    image = images[position]
+    pixels = image.tobytes() if encoding == "raw" else tf.io.encode_png(image).numpy()
+    return serialize(
+        Record(
+            image=pixels,
+            label=int(labels[position]),
+            patient=f"patient{position}",
+            source=f"{split}/{position}.png",
+            subtype="virus" if labels[position] else "",
+            sha256=f"{position:064x}",
+        )
+    )
+
+
+def quick_training(records: str, run: str, **settings) -> TrainConfig:
+    """A training of seconds that learns the bright spots."""
+    defaults = {
+        "epochs": 6,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "ema": 0.8,
+        "precision": "float32",
+        "model": ModelConfig(filters=(4, 8), dense_units=(8,), dropout=0.2),
+    }
+    return TrainConfig(records=records, run=run, **defaults | settings)
