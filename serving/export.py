@@ -147,12 +147,13 @@ def _check_answers(loaded: Run, folder: str) -> None:
     encoded = _as_png(_noise(3 * loaded.preprocessing.image_size, _CHECKED_IMAGES))
     pixels = np.stack([loaded.preprocessing.apply(png) for png in encoded])[..., None]
     expected = loaded.model.predict(pixels, verbose=0)[:, 0]
-    answers = {
-        "pixels": signatures["pixels"](image=tf.constant(pixels)),
-        "serving_default": signatures["serving_default"](image_bytes=tf.constant(encoded)),
-        "gradcam": signatures["gradcam"](image_bytes=tf.constant(encoded)),
+    requests: dict[str, dict[str, Any]] = {
+        "pixels": {"image": pixels},
+        "serving_default": {"image_bytes": encoded},
+        "gradcam": {"image_bytes": encoded},
     }
-    for name, answer in answers.items():
+    for name, inputs in requests.items():
+        answer = signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
         difference = float(np.abs(answer["probability"].numpy() - expected).max())
         if not difference <= TOLERANCE:
             raise ExportRefused(

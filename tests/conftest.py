@@ -1,14 +1,17 @@
 """What tests of several packages share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.train import train
+from serving.export import export
+from serving.local import LocalConfig, Ports, serving
 from tests import small_run
 from tests.small_run import bright_spots, quick_training
+from tfrecords_builder.synthesize import SynthesizeConfig, synthesize
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -60,3 +63,26 @@ def finished_run(records, tmp_path_factory) -> str:
 def images() -> np.ndarray:
     """uint8 (12, side, side, 1), every other one with a bright spot."""
     return bright_spots(12, seed=99)[0]
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory) -> Path:
+    """chest_xray/ with 12 + 3 + 4 images of each class."""
+    folder = tmp_path_factory.mktemp("source") / "chest_xray"
+    synthesize(SynthesizeConfig(str(folder), train_images=12, val_images=3, test_images=4, height=80))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(finished_run, tmp_path_factory) -> str:
+    """A folder of models with version 1 of the bright spots' classifier."""
+    folder = str(tmp_path_factory.mktemp("models"))
+    export(finished_run, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local_server(models) -> Iterator[Ports]:
+    """Serves `models` on free ports of this machine."""
+    with serving(LocalConfig(models, grpc_port=0, rest_port=0)) as ports:
+        yield ports

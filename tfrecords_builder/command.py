@@ -57,6 +57,8 @@ def parse(config: type[ConfigT], command: str, args: Sequence[str] | None = None
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(config, prog=command, args=args)
+    except ValueError as error:  # of a nested dataclass: tyro only explains those of the outermost
+        raise UserError(f"{error} (see {command} --help)") from None
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise

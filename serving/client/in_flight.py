@@ -51,8 +51,15 @@ class InFlight(Generic[BatchT, AnswersT]):
             batch.cancel()
 
     async def _fill(self) -> None:
-        while self._failure is None and len(self._under_way) < self._most:
+        while not self._has_failed() and len(self._under_way) < self._most:
             batch = await asyncio.to_thread(next, self._batches, None)
             if batch is None:
                 break
             self._under_way.append(asyncio.ensure_future(self._send(batch)))
+
+    def _has_failed(self) -> bool:
+        """Whether a batch has failed, though its turn to be handed out may not have come."""
+        return self._failure is not None or any(
+            batch.done() and not batch.cancelled() and batch.exception() is not None
+            for batch in self._under_way
+        )

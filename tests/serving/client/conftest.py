@@ -1,6 +1,7 @@
 """A small server of both APIs over real sockets, whose answers follow from the bytes of the images."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import socket
@@ -274,6 +275,8 @@ class ResettingProxy:
 
     def stop(self) -> None:
         """Resets all connections and accepts no other."""
+        with contextlib.suppress(OSError):  # stopped already
+            self._listener.shutdown(socket.SHUT_RDWR)  # else the thread that accepts goes on
         self._listener.close()
         for connection in self._connections:
             _reset(connection)

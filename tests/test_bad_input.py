@@ -1,0 +1,152 @@
+"""What a user gets wrong: one clear line, exit code 2, nothing half-written. The commands are run as such."""
+
+import runpy
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def command(monkeypatch, capfd, tmp_path):
+    """Runs `python -m module ...` in an empty folder; returns exit code, stdout and stderr's lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(module: str, *arguments) -> tuple[int, str, list[str]]:
+        monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
+        if not hasattr(sys.modules.get(module), "__path__"):  # runpy warns of modules that are there already
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        output = capfd.readouterr()
+        return exited.value.code or 0, output.out, output.err.splitlines()
+
+    return run
+
+
+def assert_refused(result, *words):
+    code, out, lines = result
+    assert code == 2
+    assert out == ""
+    assert len(lines) == 1, lines
+    for word in words:
+        assert word in lines[0]
+
+
+def assert_nothing_written(*folders):
+    for folder in folders:
+        assert not [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
+def test_a_source_that_is_missing(command):
+    assert_refused(command("tfrecords_builder", "missing", "records"), "missing", "no folder")
+    assert_nothing_written(".")
+
+
+def test_a_source_that_is_empty(command):
+    Path("empty").mkdir()
+    assert_refused(command("tfrecords_builder", "empty", "records"), "empty", "expected")
+    assert_nothing_written(".")
+
+
+def test_a_source_of_one_class(command, source):
+    shutil.copytree(source / "train/NORMAL", "one/train/NORMAL")
+    assert_refused(command("tfrecords_builder", "one", "records"), "train/PNEUMONIA", "both classes")
+    assert_nothing_written("records")
+
+
+def test_unreadable_images_are_listed_at_once(command, source, caplog):
+    shutil.copytree(source, "damaged")
+    damaged = sorted(Path("damaged/train/NORMAL").iterdir())[:2]
+    damaged[0].write_bytes(b"no image")
+    damaged[1].write_bytes(damaged[1].read_bytes()[:200])
+
+    assert_refused(command("tfrecords_builder", "damaged", "records"), "2 images", "--on-error skip")
+
+    for path in damaged:
+        assert any(f"NORMAL/{path.name}: " in message for message in caplog.messages)
+    assert_nothing_written("records")
+
+
+def test_an_option_that_does_not_exist(command):
+    assert_refused(command("tfrecords_builder", "a", "b", "--no-such"), "--no-such")
+
+
+def test_a_setting_that_cannot_be(command):
+    assert_refused(command("tfrecords_builder", "a", "b", "--border", "0.7"), "border", "0.7")
+
+
+def test_a_synthetic_folder_in_the_way(command):
+    Path("chest_xray").mkdir()
+    Path("chest_xray/mine.txt").write_text("mine")
+    assert_refused(command("tfrecords_builder.synthesize", "chest_xray"), "chest_xray", "--overwrite")
+    assert Path("chest_xray/mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("module", ["pipeline.train", "tuning.search"])
+def test_records_that_are_missing(command, module):
+    assert_refused(command(module, "missing", "run"), "missing", "tfrecords_builder")
+    assert_nothing_written(".")
+
+
+def test_a_run_without_a_model(command, records):
+    Path("run").mkdir()
+    for arguments in (
+        ("pipeline.evaluate", "run", records),
+        ("serving.export", "run", "models"),
+    ):
+        assert_refused(command(*arguments), "'run'", "pipeline.train")
+    assert_nothing_written(".")
+
+
+def test_explaining_with_a_run_without_a_model(command, source):
+    image = next((source / "test/NORMAL").iterdir())
+    assert_refused(command("pipeline.gradcam", "run", image), "'run'", "pipeline.train")
+
+
+def test_records_of_another_size_than_the_models(command, finished_run, write_records):
+    other = write_records({"test": 4}, side=48)
+    before = sorted(Path(finished_run).rglob("*"))
+    assert_refused(command("pipeline.evaluate", finished_run, other), "image_size=48", "image_size=32")
+    assert sorted(Path(finished_run).rglob("*")) == before
+
+
+def test_explaining_what_is_no_image(command, finished_run):
+    Path("notes.txt").write_text("no image")
+    assert_refused(command("pipeline.gradcam", finished_run, "notes.txt"), "notes.txt")
+    assert_refused(command("pipeline.gradcam", finished_run, "missing.png"), "missing.png")
+    assert not Path("gradcam").exists()
+
+
+def test_serving_a_folder_without_a_model(command):
+    assert_refused(command("serving.local", "models", "--grpc-port", "0", "--rest-port", "0"), "models")
+
+
+def test_serving_at_a_port_in_use(command, models):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert_refused(
+            command("serving.local", models, "--grpc-port", "0", "--rest-port", port),
+            str(port),
+            "--rest-port",
+        )
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_asking_a_server_that_is_not_there(command, source, transport):
+    image = next((source / "test/NORMAL").iterdir())
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    result = command("serving.client", image, "--transport", transport, "--address", address)
+    assert_refused(result, address, "serving.local")
+
+
+def test_sending_what_is_no_image(command, local_server, caplog):
+    Path("notes.png").write_text("no image")
+    code, out, _ = command("serving.client", "notes.png", "--address", f"127.0.0.1:{local_server.grpc}")
+    assert code == 2
+    assert "INVALID" in out
+    assert caplog.messages[-1].startswith("notes.png: no JPEG")
