@@ -3,9 +3,7 @@
 `metrics.json`, `predictions.csv`, `report.html` and the pictures in it.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import logging
 import math
@@ -158,12 +156,12 @@ def _measure_heat(heatmaps: NDArray[np.float32]) -> dict[str, float]:
 def _predictions_csv(
     origins: list[dict[str, str]], labels: NDArray[np.float32], probabilities: NDArray[np.float32]
 ) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["source", "patient", "subtype", "label", "probability"])
-    for origin, label, probability in zip(origins, labels, probabilities, strict=True):
-        writer.writerow([*origin.values(), CLASS_NAMES[int(label)], f"{probability:.6f}"])
-    return text.getvalue()
+    return storage.to_csv(
+        [
+            origin | {"label": CLASS_NAMES[int(label)], "probability": f"{probability:.6f}"}
+            for origin, label, probability in zip(origins, labels, probabilities, strict=True)
+        ]
+    )
 
 
 def _without_nan(value: Any) -> Any:

@@ -21,6 +21,8 @@ from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import CLASS_NAMES, Split
 
 MONITOR = "val_loss"
+AUC_THRESHOLDS = 2000
+"""Keras's 200 are too few where most probabilities are close to 0 or 1."""
 
 logger = logging.getLogger(__name__)
 
@@ -140,14 +142,23 @@ def fit(config: TrainConfig, content: Manifest) -> None:
         steps_per_epoch=steps,
         initial_epoch=first_epoch,
         epochs=config.epochs,
-        validation_data=make_dataset(
-            config.records, "val", batch_size=config.batch_size, training=False, cache=config.cache
-        ),
+        validation_data=validation_dataset(config, content),
         class_weight=class_weights(content) if config.class_weights else None,
         callbacks=[keeper, keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))],
         shuffle=False,  # the dataset does
         verbose=0,
     )
+
+
+def validation_dataset(config: TrainConfig, content: Manifest) -> tf.data.Dataset:
+    """`val`, weighed as the training is, or its loss would be that of the larger class."""
+    dataset = make_dataset(
+        config.records, "val", batch_size=config.batch_size, training=False, cache=config.cache
+    )
+    if not config.class_weights:
+        return dataset
+    weights = tf.constant([weight for _, weight in sorted(class_weights(content).items())])
+    return dataset.map(lambda images, labels: (images, labels, tf.gather(weights, tf.cast(labels, tf.int32))))
 
 
 def trainable(config: TrainConfig, classifier: keras.Model) -> keras.Model:
@@ -187,7 +198,7 @@ def compile_model(
             keras.metrics.BinaryAccuracy(name="accuracy"),
             keras.metrics.Precision(name="precision"),
             keras.metrics.Recall(name="recall"),
-            keras.metrics.AUC(name="auc"),
+            keras.metrics.AUC(num_thresholds=AUC_THRESHOLDS, name="auc"),
         ],
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         auto_scale_loss=False,

@@ -1,6 +1,7 @@
 """`dataset.json`: what a folder of records holds, how it was made, and what was left out of it."""
 
 import dataclasses
+import hashlib
 import json
 from typing import Any
 
@@ -60,15 +61,16 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """The text of `dataset.json`, always the same for the same content."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=True) + "\n"
+        """The text of `dataset.json`, the same for the same content; `sha256` is that of all the rest."""
+        fields = dataclasses.asdict(self)
+        return _text(fields | {"sha256": _digest(fields)})
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: if the text is no such JSON, or of another format version.
+            ValueError: if the text is no such JSON, of another format version, or was changed.
         """
         try:
             fields = json.loads(text)
@@ -76,6 +78,8 @@ class Manifest:
                 raise ValueError(
                     f"format version {fields['format_version']}, this program reads {FORMAT_VERSION}"
                 )
+            if fields.pop("sha256") != _digest(fields):
+                raise ValueError("its content does not match its sha256: it was changed after it was written")
             splits = {name: _split_content(content) for name, content in fields.pop("splits").items()}
             return cls(
                 **fields
@@ -90,6 +94,14 @@ class Manifest:
             raise ValueError(f"not a dataset.json: {error!r}") from None
 
 
+def _text(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, indent=2, ensure_ascii=True) + "\n"
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(_text(fields).encode("ascii")).hexdigest()
+
+
 def _split_content(fields: dict[str, Any]) -> SplitContent:
     return SplitContent(**fields | {"shards": tuple(Shard(**shard) for shard in fields["shards"])})
 
@@ -100,17 +112,26 @@ def load(records: str) -> Manifest:
     Raises:
         UserError: if there is none, or it cannot be understood.
     """
+    text = read_text(records)
+    try:
+        return Manifest.from_json(text)
+    except ValueError as error:
+        raise UserError(f"{FILE_NAME} in {records!r} cannot be read: {error}") from None
+
+
+def read_text(records: str) -> str:
+    """The text of `dataset.json` in a records folder; bytes that are no UTF-8 are replaced.
+
+    Raises:
+        UserError: if there is none.
+    """
     import tensorflow as tf
 
-    path = f"{records.rstrip('/')}/{FILE_NAME}"
     try:
-        text = tf.io.gfile.GFile(path).read()
+        with tf.io.gfile.GFile(f"{records.rstrip('/')}/{FILE_NAME}", "rb") as file:
+            return bytes(file.read()).decode("utf-8", "replace")
     except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError):
         raise UserError(
             f"no {FILE_NAME} in {records!r}: build the records first with "
             f"`python -m tfrecords_builder SOURCE {records}`"
         ) from None
-    try:
-        return Manifest.from_json(text)
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read: {error}") from None

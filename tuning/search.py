@@ -27,11 +27,11 @@ from pipeline.train import (
     settings,
     train,
     trainable,
+    validation_dataset,
 )
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError, run
 from tfrecords_builder.manifest import Manifest
-from tfrecords_builder.records import Split
 from tuning.search_space import SearchSpace
 
 TRIALS = "search"
@@ -162,23 +162,21 @@ def _tuner(config: SearchConfig, space: SearchSpace) -> keras_tuner.Tuner:
 
 
 def _run_trials(tuner: keras_tuner.Tuner, config: SearchConfig, content: Manifest) -> None:
-    def dataset(split: Split, *, training: bool) -> tf.data.Dataset:
-        return make_dataset(
-            config.records,
-            split,
-            batch_size=config.batch_size,
-            training=training,
-            cache=config.cache,
-            seed=config.seed,
-            epochs=None if training else 1,
-        )
-
+    training = make_dataset(
+        config.records,
+        "train",
+        batch_size=config.batch_size,
+        training=True,
+        cache=config.cache,
+        seed=config.seed,
+        epochs=None,
+    )
     with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints its progress; stdout is for results
         tuner.search(
-            dataset("train", training=True),
+            training,
             steps_per_epoch=steps_per_epoch(content, "train", config.batch_size),
             epochs=config.trial_epochs,
-            validation_data=dataset("val", training=False),
+            validation_data=validation_dataset(config, content),
             class_weight=class_weights(content) if config.class_weights else None,
             shuffle=False,  # the dataset does
             verbose=0,

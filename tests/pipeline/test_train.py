@@ -15,7 +15,7 @@ from pipeline import runs
 from pipeline.dataset import load_arrays
 from pipeline.model import ModelConfig, build_model
 from pipeline.precision import resolve
-from pipeline.train import TrainConfig, class_weights, compile_model, train, trainable
+from pipeline.train import TrainConfig, class_weights, compile_model, train, trainable, validation_dataset
 from tests.small_run import quick_training
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError
@@ -65,7 +65,21 @@ def test_the_kept_model_is_the_one_of_the_best_epoch(finished_run, records):
     validated = trainable(config, runs.load(finished_run).model)
     probabilities = validated.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
 
+    # The classes have the same number of images, so that their weights are 1.
     assert float(keras.losses.binary_crossentropy(labels, probabilities)) == pytest.approx(best, rel=1e-3)
+
+
+def test_validation_is_weighed_as_training_is(write_records):
+    records = write_records({"train": 30, "val": 7})
+    content = manifest.load(records)
+    config = quick_training(records, "unused")
+
+    batches = list(validation_dataset(config, content))
+
+    for _, labels, weights in batches:
+        expected = [class_weights(content)[int(label)] for label in labels]
+        np.testing.assert_allclose(weights, expected)
+    assert sum(len(labels) for _, labels, _ in batches) == 7
 
 
 def test_killed_and_continued_it_ends_as_if_it_had_not_been(records, tmp_path):

@@ -1,0 +1,44 @@
+"""Builds shards with the threads of this machine: OpenCV, hashing and reading release Python's lock."""
+
+import collections
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import cv2
+
+from tfrecords_builder.plan import PlannedShard
+from tfrecords_builder.progress import progress
+from tfrecords_builder.shards import RecordMaker, write_shard
+from tfrecords_builder.unfinished import UnfinishedBuild
+
+IMAGES_AHEAD_PER_WORKER = 8  # bounds the memory whatever the number of images
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+def build_here(
+    maker: RecordMaker, build: UnfinishedBuild, todo: Sequence[PlannedShard], workers: int
+) -> None:
+    """Builds the shards one after the other, their images in parallel."""
+    cv2.setNumThreads(1)  # the workers are the threads
+    images = [image for planned in todo for image in planned.images]
+    with ThreadPoolExecutor(workers) as pool:
+        made = _ordered(pool, maker, images, IMAGES_AHEAD_PER_WORKER * workers)
+        records = progress(made, len(images), "building")
+        for planned in todo:
+            build.note(write_shard(build.folder, planned, records))
+
+
+def _ordered(
+    pool: ThreadPoolExecutor, function: Callable[[ItemT], ResultT], items: Sequence[ItemT], ahead: int
+) -> Iterator[ResultT]:
+    """`map` of a pool that runs only so far ahead of whoever takes its results."""
+    pending: collections.deque[Future[ResultT]] = collections.deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

@@ -1,0 +1,102 @@
+"""Builds one record, and one shard: what every engine runs, here or on other machines."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tfrecords_builder.manifest import LeftOut, Shard
+from tfrecords_builder.plan import PlannedShard
+from tfrecords_builder.preprocessing import Preprocessing, UnreadableImage
+from tfrecords_builder.records import Encoding, Record, serialize
+from tfrecords_builder.source import SourceImage
+
+JPEG_QUALITY = 95
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordMaker:
+    """Turns image files into records; small enough to be sent to other processes."""
+
+    root: str
+    """Folder that the paths of the images are relative to."""
+    preprocessing: Preprocessing
+    encoding: Encoding
+
+    def __call__(self, image: SourceImage) -> bytes | LeftOut:
+        """The serialized record of one image, or why there is none."""
+        try:
+            encoded = (Path(self.root) / image.source).read_bytes()
+            pixels = self.preprocessing.apply(encoded)
+        except OSError as error:
+            return LeftOut(image.source, f"cannot be read: {error.strerror}")
+        except UnreadableImage as error:
+            return LeftOut(image.source, str(error))
+        record = Record(
+            image=self._stored(pixels),
+            label=image.label,
+            patient=image.patient,
+            source=image.source,
+            subtype=image.subtype,
+            sha256=hashlib.sha256(encoded).hexdigest(),
+        )
+        return serialize(record)
+
+    def _stored(self, pixels: NDArray[np.uint8]) -> bytes:
+        if self.encoding == "raw":
+            return pixels.tobytes()
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if self.encoding == "jpeg" else []
+        return cv2.imencode(f".{self.encoding}", pixels, parameters)[1].tobytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltShard:
+    """A finished shard and what is not in it."""
+
+    shard: Shard
+    left_out: tuple[LeftOut, ...]
+
+
+def write_shard(folder: str, planned: PlannedShard, records: Iterator[bytes | LeftOut]) -> BuiltShard:
+    """Writes a shard into a folder; it appears under its name when it is whole.
+
+    Args:
+        folder: local or remote.
+        planned: the shard.
+        records: what RecordMaker made of its images, in their order; no more is taken than there are.
+    """
+    import tensorflow as tf
+
+    path = f"{folder}/{planned.name}"
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    left_out = []
+    count = 0
+    with tf.io.TFRecordWriter(unfinished) as writer:
+        for _ in planned.images:
+            record = next(records)
+            if isinstance(record, LeftOut):
+                left_out.append(record)
+            else:
+                writer.write(record)
+                count += 1
+    size, digest = _size_and_digest(unfinished)
+    tf.io.gfile.rename(unfinished, path, overwrite=True)
+    return BuiltShard(Shard(planned.name, count, size, digest), tuple(left_out))
+
+
+def _size_and_digest(path: str) -> tuple[int, str]:
+    """Of what was really stored."""
+    import tensorflow as tf
+
+    digest = hashlib.sha256()
+    size = 0
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    return size, digest.hexdigest()
