@@ -67,7 +67,7 @@ def test_unreadable_images_are_listed_at_once(command, source, caplog):
     assert_refused(command("tfrecords_builder", "damaged", "records"), "2 images", "--on-error skip")
 
     for path in damaged:
-        assert any(f"NORMAL/{path.name}: " in message for message in caplog.messages)
+        assert any(f"NORMAL/{path.name}': " in message for message in caplog.messages)
     assert_nothing_written("records")
 
 

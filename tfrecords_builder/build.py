@@ -16,14 +16,16 @@ import tyro
 from tfrecords_builder import __version__, manifest
 from tfrecords_builder.beam_engine import build_with_beam
 from tfrecords_builder.command import UserError
+from tfrecords_builder.download import local_source
 from tfrecords_builder.local_engine import build_here
 from tfrecords_builder.manifest import LeftOut, Manifest, SplitContent
 from tfrecords_builder.plan import PlannedShard, plan_shards, source_digest
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import CLASS_NAMES, SPLITS, Encoding
 from tfrecords_builder.shards import BuiltShard, RecordMaker
-from tfrecords_builder.source import find_images
-from tfrecords_builder.splits import draw_validation
+from tfrecords_builder.source import SourceImage, find_images
+from tfrecords_builder.splits import draw_test, draw_validation
+from tfrecords_builder.table import TableColumns, images_folder, is_table, read_table
 from tfrecords_builder.unfinished import UnfinishedBuild
 
 logger = logging.getLogger(__name__)
@@ -38,17 +40,21 @@ class BuildConfig:
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder of images; also as the Kaggle archive unpacks it."""
+    """Folder of images, also as the Kaggle archive unpacks it; a .csv or .parquet table of images; or
+    kaggle:OWNER/DATASET, as kaggle:paultimothymooney/chest-xray-pneumonia, to download it first."""
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
     """Folder to write shards and dataset.json to; a path or a URL."""
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Preprocessing
     )
+    table: TableColumns = dataclasses.field(default_factory=TableColumns)
     encoding: Encoding = "raw"
     """How images are stored: raw pixels (fastest to read), or PNG, or JPEG of quality 95 (smallest)."""
     val_fraction: float = 0.1
     """Fraction of the pooled train and val images that becomes val, drawn by patient and stratified by
     class; 0 keeps the source's own val, which in the public dataset has 16 images."""
+    test_fraction: float = 0.1
+    """Fraction of the images of a table without test images that becomes test, drawn by patient."""
     shards: int = 0
     """Shards of each split; 0 chooses 1 to 16 by the number of images."""
     seed: int = 0
@@ -68,6 +74,8 @@ class BuildConfig:
     def __post_init__(self) -> None:
         if not 0 <= 2 * self.val_fraction <= 1:
             raise ValueError(f"val_fraction must be 0 to 0.5. Received: {self.val_fraction}")
+        if not 0 <= 2 * self.test_fraction <= 1:
+            raise ValueError(f"test_fraction must be 0 to 0.5. Received: {self.test_fraction}")
         if self.shards < 0:
             raise ValueError(f"shards must not be negative. Received: {self.shards}")
         if self.beam_options and self.engine != "beam":
@@ -88,13 +96,14 @@ def build(config: BuildConfig) -> Manifest:
     if not config.overwrite and (existing := _existing(config)) is not None:
         logger.info("%s is built already; --overwrite builds it anew", config.records)
         return existing
-    images = draw_validation(find_images(config.source), config.val_fraction, config.seed)
+    folder, images = _find(config)
+    images = draw_validation(images, config.val_fraction, config.seed)
     plan = plan_shards(images, config.shards, config.seed)
     unfinished = UnfinishedBuild(config.records.rstrip("/"))
     if config.overwrite:
         unfinished.discard()
-    unfinished.begin(_flat(_arguments(config)) | {"source_files": source_digest(config.source, plan)})
-    _build_shards(config, plan, unfinished)
+    unfinished.begin(_flat(_arguments(config)) | {"source_files": source_digest(folder, plan)})
+    _build_shards(config, folder, plan, unfinished)
     try:
         content = _content(config, plan, unfinished.finished(plan))
     except UserError:
@@ -104,7 +113,18 @@ def build(config: BuildConfig) -> Manifest:
     return content
 
 
-def _build_shards(config: BuildConfig, plan: Sequence[PlannedShard], unfinished: UnfinishedBuild) -> None:
+def _find(config: BuildConfig) -> tuple[str, list[SourceImage]]:
+    """The folder that the images' paths are relative to, and the images."""
+    source = local_source(config.source)
+    if not is_table(source):
+        return source, find_images(source)
+    images = draw_test(read_table(source, config.table), config.test_fraction, config.seed)
+    return images_folder(source, config.table), images
+
+
+def _build_shards(
+    config: BuildConfig, folder: str, plan: Sequence[PlannedShard], unfinished: UnfinishedBuild
+) -> None:
     """Builds the shards of the plan that are not finished.
 
     Raises:
@@ -116,7 +136,7 @@ def _build_shards(config: BuildConfig, plan: Sequence[PlannedShard], unfinished:
     if finished:
         logger.info("continuing: %d of %d shards are finished", len(finished), len(plan))
     todo = [planned for planned in plan if planned.name not in finished]
-    maker = RecordMaker(config.source, config.preprocessing, config.encoding)
+    maker = RecordMaker(folder, config.preprocessing, config.encoding)
     try:
         if config.engine == "beam":
             build_with_beam(maker, unfinished, todo, config.beam_options)
@@ -165,7 +185,7 @@ def _content(
 
 def _check_left_out(config: BuildConfig, left_out: Sequence[LeftOut]) -> None:
     for entry in left_out:
-        logger.warning("left out: %s: %s", entry.source, entry.reason)
+        logger.warning("left out: %r: %s", entry.source, entry.reason)
     if left_out and config.on_error == "stop":
         raise UserError(
             f"{len(left_out)} images of {config.source!r} cannot be read (listed above), the first is "
@@ -175,11 +195,14 @@ def _check_left_out(config: BuildConfig, left_out: Sequence[LeftOut]) -> None:
 
 def _arguments(config: BuildConfig) -> dict[str, Any]:
     """What decides, beside the source, what is in the shards."""
+    table = dataclasses.asdict(config.table) | {"positive": list(config.table.positive)}
+    del table["images"]  # a place on this machine
+    own = ("val_fraction", "test_fraction", "shards", "seed", "on_error")
     return {
         "builder_version": __version__,
         "preprocessing": dataclasses.asdict(config.preprocessing),
         "encoding": config.encoding,
-        "arguments": {name: getattr(config, name) for name in ("val_fraction", "shards", "seed", "on_error")},
+        "arguments": {name: getattr(config, name) for name in own} | {"table": table},
     }
 
 

@@ -47,17 +47,17 @@ def plan_shards(images: Sequence[SourceImage], shards: int, seed: int) -> list[P
 
 
 def source_digest(folder: str, plan: Sequence[PlannedShard]) -> str:
-    """Tells one source from another by paths and file sizes, without reading the files; in hexadecimal."""
+    """Tells one source from another by what is known of its images, and their sizes, without reading them."""
     digest = hashlib.sha256()
     for shard in plan:
         for image in shard.images:
-            line = f"{shard.name}\t{image.source}\t{image.label}\t{_size(Path(folder) / image.source)}\n"
+            line = "\t".join(map(str, (shard.name, *dataclasses.astuple(image), _size(folder, image)))) + "\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _size(path: Path) -> int:
+def _size(folder: str, image: SourceImage) -> int:
     try:
-        return path.stat().st_size
+        return (Path(folder) / image.source).stat().st_size
     except OSError:  # a broken link, which the build itself reports
         return -1

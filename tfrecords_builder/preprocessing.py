@@ -2,7 +2,8 @@
 
 Two implementations stand side by side: OpenCV, which the builder runs once per image, and TensorFlow
 operations, which the exported graph runs on every request. A test holds them to each other within one
-grey level. Both read JPEG, PNG, BMP and GIF (first frame), crop the border, and resize by area.
+grey level. Both read JPEG, PNG, BMP and GIF (first frame), crop the border, and resize by area. DICOM is
+read by the builder alone: no TensorFlow operation reads it.
 """
 
 import dataclasses
@@ -56,13 +57,14 @@ class Preprocessing:
         """Decodes, crops and resizes one image with OpenCV.
 
         Args:
-            encoded: a JPEG, PNG, BMP or GIF file.
+            encoded: a JPEG, PNG, BMP, GIF or DICOM file.
 
         Returns:
             uint8 array (image_size, image_size), 0 to 255.
 
         Raises:
             UnreadableImage: if the bytes are damaged, no such image, or more than MAX_PIXELS.
+            UserError: for DICOM without the extra that reads it.
         """
         return self.crop_and_resize(decode(encoded))
 
@@ -89,7 +91,7 @@ class Preprocessing:
             uint8 tensor (image_size, image_size, 1), 0 to 255.
 
         Raises:
-            tf.errors.InvalidArgumentError: when run on what `apply` refuses.
+            tf.errors.InvalidArgumentError: when run on what `apply` refuses, and on DICOM.
         """
         import tensorflow as tf  # here: whoever only builds or calls a server need not load it
 
@@ -104,17 +106,23 @@ class Preprocessing:
 
 
 def decode(encoded: bytes) -> NDArray[np.uint8]:
-    """Decodes an image file to gray with OpenCV.
+    """Decodes an image file to gray with OpenCV, or DICOM with pydicom.
 
-    The gray of a JPEG is its stored luma; of other colour images, ITU-R BT.601 luma. Transparency is
-    ignored, 16-bit samples are cut to their high byte.
+    The gray of a JPEG is its stored luma; of other colour images, ITU-R BT.601 luma. Transparency and the
+    orientation in EXIF are ignored, 16-bit samples are cut to their high byte. JPEGs of CMYK are refused,
+    as in the graph. The graph reads no DICOM.
 
     Returns:
         uint8 array (height, width), 0 to 255.
 
     Raises:
         UnreadableImage: if the bytes are damaged, no such image, or more than MAX_PIXELS.
+        UserError: for DICOM without the extra that reads it.
     """
+    from tfrecords_builder import dicom  # here: it imports this module
+
+    if dicom.is_dicom(encoded):
+        return dicom.decode(encoded)
     file_format = _check_header(encoded)
     as_gray = file_format == "JPEG"
     flags = cv2.IMREAD_GRAYSCALE if as_gray else cv2.IMREAD_COLOR
@@ -132,7 +140,7 @@ def _check_header(encoded: bytes) -> str:
     """Reads the header alone, so that a file that claims 60000x60000 allocates nothing."""
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as header:
-            (width, height), file_format = header.size, header.format
+            (width, height), file_format, mode = header.size, header.format, header.mode
     except Image.DecompressionBombError:  # Pillow has a limit of its own, above ours
         raise UnreadableImage(f"more pixels than the limit of {MAX_PIXELS}") from None
     except (OSError, ValueError, SyntaxError):
@@ -141,14 +149,16 @@ def _check_header(encoded: bytes) -> str:
         ) from None
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{width}x{height} pixels are more than the limit of {MAX_PIXELS}")
+    if mode == "CMYK":  # also YCCK; whether its inks are stored inverted, decoders disagree
+        raise UnreadableImage(f"{file_format} in CMYK: store it as gray or RGB")
     return str(file_format)
 
 
 def decode_in_graph(encoded: "tf.Tensor") -> "tf.Tensor":
-    """Decodes an image file to gray with TensorFlow operations; the twin of `decode`.
+    """Decodes an image file to gray with TensorFlow operations; the twin of `decode`, but for DICOM.
 
     Args:
-        encoded: scalar string tensor.
+        encoded: scalar string tensor, a JPEG, PNG, BMP or GIF file.
 
     Returns:
         uint8 tensor (height, width, 1), 0 to 255.
@@ -163,7 +173,10 @@ def decode_in_graph(encoded: "tf.Tensor") -> "tf.Tensor":
     def other() -> tf.Tensor:
         with tf.control_dependencies([_check_pixels_in_graph(_claimed_pixels(encoded))]):
             image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        return _luma_in_graph(tf.ensure_shape(image, (None, None, 3)))
+        image = tf.ensure_shape(image, (None, None, 3))
+        return _luma_in_graph(
+            tf.cond(_is_indexed_bmp(encoded), lambda: _coloured(encoded, image), lambda: image)
+        )
 
     is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 2), b"\xff\xd8")
     return tf.cond(is_jpeg, jpeg, other)
@@ -193,6 +206,24 @@ def _claimed_pixels(encoded: "tf.Tensor") -> "tf.Tensor":
         ],
         default=lambda: tf.constant(0, tf.int64),
     )
+
+
+def _is_indexed_bmp(encoded: "tf.Tensor") -> "tf.Tensor":
+    """Whether a file is a BMP of 8 bits a pixel: TensorFlow takes its indices for grey levels."""
+    import tensorflow as tf
+
+    header = tf.io.decode_raw(tf.strings.substr(encoded, 0, 30), tf.uint8, fixed_length=30)
+    return tf.logical_and(tf.equal(tf.strings.substr(encoded, 0, 2), b"BM"), tf.equal(header[28], 8))
+
+
+def _coloured(bmp: "tf.Tensor", indices: "tf.Tensor") -> "tf.Tensor":
+    """Indices (height, width, 3), all three alike, as the RGB of the BMP's palette."""
+    import tensorflow as tf
+
+    header_bytes = tf.io.decode_raw(tf.strings.substr(bmp, 14, 4), tf.int32, fixed_length=4)[0]
+    palette = tf.strings.substr(bmp, 14 + header_bytes, 1024)  # of blue, green, red, unused
+    colours = tf.reshape(tf.io.decode_raw(palette, tf.uint8, fixed_length=1024), (256, 4))
+    return tf.gather(colours[:, 2::-1], tf.cast(indices[..., 0], tf.int32))
 
 
 def _magnitude(unsigned: "tf.Tensor") -> "tf.Tensor":

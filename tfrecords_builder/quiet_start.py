@@ -22,6 +22,7 @@ def load_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+            tf.get_logger().setLevel("ERROR")  # what it tells of saving and tracing is for its developers
         except ImportError:
             notes.seek(0)
             os.write(stderr, notes.read())

@@ -17,6 +17,7 @@ from tfrecords_builder.records import Encoding, Record, serialize
 from tfrecords_builder.source import SourceImage
 
 JPEG_QUALITY = 95
+MAX_FILE_BYTES = 512 << 20  # 512 MiB: more than MAX_PIXELS take without any compression
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class RecordMaker:
     def __call__(self, image: SourceImage) -> bytes | LeftOut:
         """The serialized record of one image, or why there is none."""
         try:
-            encoded = (Path(self.root) / image.source).read_bytes()
+            encoded = _read(Path(self.root) / image.source)
             pixels = self.preprocessing.apply(encoded)
         except OSError as error:
             return LeftOut(image.source, f"cannot be read: {error.strerror}")
@@ -52,6 +53,20 @@ class RecordMaker:
             return pixels.tobytes()
         parameters = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if self.encoding == "jpeg" else []
         return cv2.imencode(f".{self.encoding}", pixels, parameters)[1].tobytes()
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file, if it is one: to read a pipe might never end.
+
+    Raises:
+        OSError: if it cannot be read.
+        UnreadableImage: if it is no regular file, or too large for any image.
+    """
+    if not path.is_file():
+        raise UnreadableImage("no file: a broken link, a folder or a pipe")
+    if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        raise UnreadableImage(f"{size} bytes are more than the limit of {MAX_FILE_BYTES}")
+    return path.read_bytes()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,16 +4,18 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tfrecords_builder.command import UserError
 from tfrecords_builder.records import CLASS_NAMES, SPLITS, Split
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif")
+SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".dcm", ".dicom")
 ARCHIVE_FOLDER = "chest_xray"  # the Kaggle archive unpacks to chest_xray/chest_xray/
+SUBTYPES = ("bacteria", "virus")  # of PNEUMONIA, where a source tells them
 
-_PNEUMONIA_NAME = re.compile(r"(?P<patient>person\d+)_(?P<subtype>bacteria|virus)_", re.IGNORECASE)
+_PNEUMONIA_NAME = re.compile(rf"(?P<patient>person\d+)_(?P<subtype>{'|'.join(SUBTYPES)})_", re.IGNORECASE)
 _NORMAL_NAME = re.compile(r"(?P<patient>(?:NORMAL\d*-)?IM-\d+)-", re.IGNORECASE)
+_PATIENT_FOLDER = re.compile(r"patient\d+", re.IGNORECASE)  # CheXpert: patient00001/study1/view1.jpg
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +42,46 @@ def find_images(folder: str) -> list[SourceImage]:
     """
     root = _root(Path(folder))
     images = [image for split in SPLITS for image in _images_of_split(Path(folder), root, split)]
-    _check_classes(folder, images)
+    check_classes(folder, images)
     return images
 
 
-def patient_and_subtype(name: str) -> tuple[str, str]:
+def patient_and_subtype(path: str) -> tuple[str, str]:
     """Who is on an image and what kind of pneumonia, by the file names of the dataset.
 
     `person12_bacteria_46.jpeg` is `person12`, whatever follows; `IM-0115-0001.jpeg` is `IM-0115`;
-    `NORMAL2-IM-1427-0001.jpeg` is `NORMAL2-IM-1427`. Under any other name an image is a patient of its own.
+    `NORMAL2-IM-1427-0001.jpeg` is `NORMAL2-IM-1427`. Under any other name, what is in a folder like
+    `patient00001` is of that patient, and any other image is a patient of its own.
+
+    Args:
+        path: file name, after the folders, with `/`, that tell it from others of the same name.
     """
-    if found := _PNEUMONIA_NAME.match(name):
+    whole = PurePosixPath(path)
+    if found := _PNEUMONIA_NAME.match(whole.name):
         return found["patient"].lower(), found["subtype"].lower()
-    if found := _NORMAL_NAME.match(name):
+    if found := _NORMAL_NAME.match(whole.name):
         return found["patient"].upper(), ""
-    return Path(name).stem, ""
+    for folder in whole.parent.parts:
+        if _PATIENT_FOLDER.fullmatch(folder):
+            return folder.lower(), ""
+    return str(whole.parent / whole.stem), ""
+
+
+def check_classes(source: str, images: list[SourceImage]) -> None:
+    """Refuses images that no classifier can learn from.
+
+    Raises:
+        UserError: if there are none, none of them for training, or a split has not both classes.
+    """
+    if not images:
+        raise UserError(f"{source!r} has no images: expected files ending in {', '.join(SUFFIXES)}")
+    if not any(image.split == "train" for image in images):
+        raise UserError(f"{source!r} has no training images: expected train/{{{','.join(CLASS_NAMES)}}}")
+    for split in SPLITS:
+        labels = {image.label for image in images if image.split == split}
+        for label, class_name in enumerate(CLASS_NAMES):
+            if labels and label not in labels:
+                raise UserError(f"{source!r} has no image in {split}/{class_name}: both classes are needed")
 
 
 def _root(folder: Path) -> Path:
@@ -72,26 +99,16 @@ def _root(folder: Path) -> Path:
 
 def _images_of_split(folder: Path, root: Path, split: Split) -> Iterator[SourceImage]:
     for label, class_name in enumerate(CLASS_NAMES):
-        for path in sorted(_image_files(root / split / class_name)):
-            patient, subtype = patient_and_subtype(path.name)
+        class_folder = root / split / class_name
+        for path in sorted(_image_files(class_folder)):
+            patient, subtype = patient_and_subtype(path.relative_to(class_folder).as_posix())
             yield SourceImage(path.relative_to(folder).as_posix(), split, label, patient, subtype)
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
     for where, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        for name in names:
+        odd = [name for name in folders if name.lower().endswith(SUFFIXES)]  # to be reported, not searched
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX")) and name not in odd]
+        for name in names + odd:
             if not name.startswith(".") and name.lower().endswith(SUFFIXES):
                 yield Path(where) / name
-
-
-def _check_classes(folder: str, images: list[SourceImage]) -> None:
-    if not images:
-        raise UserError(f"{folder!r} has no images: expected files ending in {', '.join(SUFFIXES)}")
-    if not any(image.split == "train" for image in images):
-        raise UserError(f"{folder!r} has no training images: expected train/{{{','.join(CLASS_NAMES)}}}")
-    for split in SPLITS:
-        labels = {image.label for image in images if image.split == split}
-        for label, class_name in enumerate(CLASS_NAMES):
-            if labels and label not in labels:
-                raise UserError(f"{folder!r} has no image in {split}/{class_name}: both classes are needed")

@@ -37,6 +37,7 @@ from tuning.search_space import SearchSpace
 TRIALS = "search"
 SETTINGS = "settings.json"
 LEADERBOARD = "leaderboard.csv"
+_WIDE = 10_000  # characters: where nobody watches, no column is cut
 OBJECTIVE = keras_tuner.Objective(MONITOR, direction="min")
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ def _print_table(board: list[dict[str, Any]]) -> None:
         table.add_column(name.removeprefix("tuner/"), justify="right")
     for row in board:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def main(config: SearchConfig) -> None:

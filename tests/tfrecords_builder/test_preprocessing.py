@@ -1,7 +1,9 @@
+import functools
 import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,9 +27,25 @@ def as_file(image: Image.Image, file_format: str, **options) -> bytes:
     return data.getvalue()
 
 
+def sixteen_bits(height: int, width: int, channels: int) -> bytes:
+    """A PNG whose low bytes are not its high bytes over again."""
+    high = np.resize(scene(height, width), (height, width, channels)).astype(np.uint16)
+    low = np.random.default_rng(0).integers(0, 256, high.shape, np.uint16)
+    return cv2.imencode(".png", high * 256 + low)[1].tobytes()
+
+
+def turned() -> Image.Exif:
+    """EXIF that asks a viewer to turn the image by 90 degrees."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@functools.cache
 def kinds(height: int, width: int) -> dict[str, bytes]:
     colour = Image.fromarray(scene(height, width))
     gray = colour.convert("L")
+    palette = colour.convert("P", palette=Image.Palette.ADAPTIVE)
     transparent = colour.convert("RGBA")
     transparent.putalpha(gray)
     sixteen = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)
@@ -35,13 +53,27 @@ def kinds(height: int, width: int) -> dict[str, bytes]:
         "gray jpeg": as_file(gray, "JPEG", quality=90),
         "colour jpeg": as_file(colour, "JPEG", quality=90),
         "progressive jpeg": as_file(gray, "JPEG", quality=90, progressive=True),
+        "progressive colour jpeg": as_file(colour, "JPEG", quality=90, progressive=True),
+        "jpeg with whole chroma": as_file(colour, "JPEG", quality=90, subsampling="4:4:4"),
+        "jpeg stored as rgb": as_file(colour, "JPEG", quality=90, keep_rgb=True),
+        "turned jpeg": as_file(gray, "JPEG", quality=90, exif=turned()),
+        "turned png": as_file(gray, "PNG", exif=turned()),
         "gray png": as_file(gray, "PNG"),
         "colour png": as_file(colour, "PNG"),
         "palette png": as_file(colour.convert("P"), "PNG"),
         "16-bit png": as_file(sixteen, "PNG"),
         "png with alpha": as_file(transparent, "PNG"),
         "gray png with alpha": as_file(transparent.convert("LA"), "PNG"),
+        "16-bit colour png": sixteen_bits(height, width, 3),
+        "16-bit png with alpha": sixteen_bits(height, width, 4),
+        "1-bit png": as_file(gray.convert("1"), "PNG"),
+        "4-bit palette png": as_file(colour.convert("P", palette=1, colors=16), "PNG", bits=4),
+        "palette png with a transparent colour": as_file(palette, "PNG", transparency=5),
+        "gray png with a transparent level": as_file(gray, "PNG", transparency=90),
         "bmp": as_file(colour, "BMP"),
+        "gray bmp": as_file(gray, "BMP"),
+        "palette bmp": as_file(palette, "BMP"),
+        "bmp with alpha": as_file(transparent, "BMP"),
         "gif": as_file(colour, "GIF"),
     }
 
@@ -117,6 +149,7 @@ BAD = {
     "cut png": as_file(Image.fromarray(scene(90, 90)), "PNG")[:900],
     "cut jpeg header": as_file(Image.fromarray(scene(90, 90)), "JPEG")[:150],
     "cut jpeg": as_file(Image.fromarray(scene(90, 90)), "JPEG")[:1500],
+    "cmyk jpeg": as_file(Image.fromarray(scene(90, 90)).convert("CMYK"), "JPEG"),
 }
 
 
@@ -135,6 +168,39 @@ def test_a_claim_over_the_limit_is_refused_for_that_reason():
             decode(BAD[kind])
         with pytest.raises(tf.errors.InvalidArgumentError, match="limit"):
             decode_in_graph(tf.constant(BAD[kind]))
+
+
+def test_cmyk_is_refused_for_that_reason():
+    with pytest.raises(UnreadableImage, match="JPEG in CMYK"):
+        decode(BAD["cmyk jpeg"])
+
+
+def test_gray_is_what_pillow_makes_of_every_kind():
+    for kind, encoded in kinds(50, 67).items():
+        if "16-bit" in kind:  # Pillow reads some of them clipped
+            continue
+        with Image.open(io.BytesIO(encoded)) as opened:
+            pillow = np.asarray(opened.convert("RGB").convert("L")).astype(int)
+        difference = np.abs(decode(encoded).astype(int) - pillow)
+        # The luma that a JPEG stores is that of its colours before they are clipped to 0..255.
+        assert difference.mean() < 1 if "jpeg" in kind else difference.max() <= 1, kind
+
+
+def test_orientation_in_exif_is_ignored():
+    gray = Image.fromarray(scene(30, 50)).convert("L")
+
+    for file_format in ("JPEG", "PNG"):
+        plain, with_exif = as_file(gray, file_format), as_file(gray, file_format, exif=turned())
+        assert plain != with_exif
+        np.testing.assert_array_equal(decode(with_exif), decode(plain))
+        assert decode_in_graph(tf.constant(with_exif)).shape == (30, 50, 1)
+
+
+def test_16_bits_are_cut_to_the_high_byte():
+    sixteen = np.array([[0, 255, 256, 511, 32768, 65535]], np.uint16)
+    encoded = cv2.imencode(".png", sixteen)[1].tobytes()
+
+    np.testing.assert_array_equal(decode(encoded), [[0, 0, 1, 1, 128, 255]])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ from tfrecords_builder.source import find_images, patient_and_subtype
         ("NORMAL2-IM-1427-0001.jpeg", "NORMAL2-IM-1427", ""),
         ("NORMAL2-IM-1228-0001-0001.jpeg", "NORMAL2-IM-1228", ""),
         ("00001280_004.png", "00001280_004", ""),
+        ("CheXpert-v1.0/train/patient00001/study1/view1_frontal.jpg", "patient00001", ""),
+        ("a/patient7/person12_virus_46.jpeg", "person12", "virus"),
+        ("a/view.1.png", "a/view.1", ""),
+        ("outpatient7/view.png", "outpatient7/view", ""),
     ],
 )
 def test_patient_and_subtype_are_read_from_the_names_of_the_dataset(name, patient, subtype):
@@ -60,6 +64,22 @@ def test_what_the_kaggle_archive_unpacks_to(source, tmp_path):
 
     expected = {f"chest_xray/chest_xray/{image.source}" for image in find_images(str(source))}
     assert {image.source for image in found} == expected
+
+
+def test_dicom_and_folders_of_patients_are_found(tmp_path):
+    for name in (
+        "NORMAL/patient1/study1/view.dcm",
+        "NORMAL/patient1/study2/view.DCM",
+        "NORMAL/patient2/view.png",
+        "PNEUMONIA/a/view.dicom",
+        "PNEUMONIA/b/view.jpg",
+    ):
+        (tmp_path / "train" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / name).touch()
+
+    found = find_images(str(tmp_path))
+
+    assert [image.patient for image in found] == ["patient1", "patient1", "patient2", "a/view", "b/view"]
 
 
 def test_an_unusable_folder_is_refused_by_name(source, tmp_path):

@@ -35,7 +35,9 @@ def faults(folder) -> list[str]:
 
 @pytest.mark.parametrize("encoding", ["raw", "png", "jpeg"])
 def test_records_as_they_were_built_have_no_fault(source, tmp_path, encoding):
-    build(BuildConfig(str(source), str(tmp_path), Preprocessing(16, 0.1), encoding, val_fraction=0.2))
+    build(
+        BuildConfig(str(source), str(tmp_path), Preprocessing(16, 0.1), encoding=encoding, val_fraction=0.2)
+    )
 
     assert faults(tmp_path) == []
 
