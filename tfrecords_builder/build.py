@@ -16,7 +16,7 @@ import tyro
 from tfrecords_builder import __version__, manifest
 from tfrecords_builder.beam_engine import build_with_beam
 from tfrecords_builder.command import UserError
-from tfrecords_builder.download import local_source
+from tfrecords_builder.download import download
 from tfrecords_builder.local_engine import build_here
 from tfrecords_builder.manifest import LeftOut, Manifest, SplitContent
 from tfrecords_builder.plan import PlannedShard, plan_shards, source_digest
@@ -40,8 +40,7 @@ class BuildConfig:
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder of images, also as the Kaggle archive unpacks it; a .csv or .parquet table of images; or
-    kaggle:OWNER/DATASET, as kaggle:paultimothymooney/chest-xray-pneumonia, to download it first."""
+    """Folder of images, also as the Kaggle archive unpacks it, or a .csv or .parquet table of images."""
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
     """Folder to write shards and dataset.json to; a path or a URL."""
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
@@ -68,6 +67,8 @@ class BuildConfig:
     """Build with the threads of this machine, or as an Apache Beam pipeline (extra `beam`)."""
     beam_options: tuple[str, ...] = ()
     """Options of the Beam pipeline as NAME=VALUE, such as runner=DataflowRunner project=P region=R."""
+    download: bool = False
+    """Download the public dataset from Kaggle into SOURCE first, unless it is there (extra `kaggle`)."""
     overwrite: bool = False
     """Start anew, and replace records that are there already once the new ones are whole."""
 
@@ -80,6 +81,8 @@ class BuildConfig:
             raise ValueError(f"shards must not be negative. Received: {self.shards}")
         if self.beam_options and self.engine != "beam":
             raise ValueError(f"beam_options go with --engine beam. Received: {' '.join(self.beam_options)}")
+        if self.download and is_table(self.source):
+            raise ValueError(f"--download makes a folder, SOURCE must be one. Received: {self.source}")
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1. Received: {self.workers}")
 
@@ -115,11 +118,12 @@ def build(config: BuildConfig) -> Manifest:
 
 def _find(config: BuildConfig) -> tuple[str, list[SourceImage]]:
     """The folder that the images' paths are relative to, and the images."""
-    source = local_source(config.source)
-    if not is_table(source):
-        return source, find_images(source)
-    images = draw_test(read_table(source, config.table), config.test_fraction, config.seed)
-    return images_folder(source, config.table), images
+    if config.download:
+        download(config.source)
+    if not is_table(config.source):
+        return config.source, find_images(config.source)
+    images = draw_test(read_table(config.source, config.table), config.test_fraction, config.seed)
+    return images_folder(config.source, config.table), images
 
 
 def _build_shards(

@@ -1,41 +1,39 @@
 import sys
+from pathlib import Path
 
 import kagglehub
 import pytest
 
+from tfrecords_builder.build import BuildConfig, build
 from tfrecords_builder.command import UserError
-from tfrecords_builder.download import CHEST_XRAY_PNEUMONIA, download, local_source
+from tfrecords_builder.download import CHEST_XRAY_PNEUMONIA, download
 
 
 @pytest.fixture
-def kaggle(monkeypatch):
-    """What Kaggle was asked for; the network is not touched."""
+def kaggle(monkeypatch, source):
+    """What Kaggle was asked for, and where to; the network is not touched."""
     asked = []
 
-    def dataset_download(handle):
-        asked.append(handle)
+    def dataset_download(handle, *, output_dir):
+        asked.append((handle, output_dir))
+        Path(output_dir).mkdir()
+        (Path(output_dir) / "chest_xray").symlink_to(source)
         sys.stdout.write("Warning: a newer version of kagglehub is there\n")
-        return "/cache/datasets/chest"
+        return output_dir
 
     monkeypatch.setattr(kagglehub, "dataset_download", dataset_download)
     return asked
 
 
-def test_the_data_set_is_asked_for_by_its_name(kaggle, capsys):
-    assert download() == "/cache/datasets/chest"
-    assert download("somebody/xrays") == "/cache/datasets/chest"
+def test_the_public_dataset_is_downloaded_once_and_built(kaggle, tmp_path, capsys):
+    folder = str(tmp_path / "chest_xray")
+    content = build(BuildConfig(folder, str(tmp_path / "records"), download=True, val_fraction=0.2))
+    download(folder)
 
-    assert kaggle == ["paultimothymooney/chest-xray-pneumonia", "somebody/xrays"]
+    assert kaggle == [(CHEST_XRAY_PNEUMONIA, f"{folder}.unfinished")]
+    assert content.splits["test"].records == 8
     output = capsys.readouterr()
     assert (output.out, "newer version" in output.err) == ("", True)
-
-
-def test_a_source_of_kaggle_is_downloaded_and_others_are_left(kaggle):
-    assert local_source(f"kaggle:{CHEST_XRAY_PNEUMONIA}") == "/cache/datasets/chest"
-    assert kaggle == [CHEST_XRAY_PNEUMONIA]
-
-    assert local_source("kaggle/chest_xray") == "kaggle/chest_xray"
-    assert kaggle == [CHEST_XRAY_PNEUMONIA]
 
 
 @pytest.mark.parametrize(
@@ -45,26 +43,38 @@ def test_a_source_of_kaggle_is_downloaded_and_others_are_left(kaggle):
         (ValueError(), "ValueError"),
     ],
 )
-def test_a_failed_download_is_one_line_with_a_way_out(monkeypatch, error, reason):
-    def dataset_download(handle):
+def test_a_failed_download_is_one_line_with_a_way_out_and_leaves_no_source(
+    monkeypatch, tmp_path, error, reason
+):
+    def dataset_download(handle, *, output_dir):
+        (Path(output_dir) / "half").mkdir(parents=True)
         raise error
 
     monkeypatch.setattr(kagglehub, "dataset_download", dataset_download)
 
     with pytest.raises(UserError) as failure:
-        download()
+        download(str(tmp_path / "chest_xray"))
     assert reason in str(failure.value)
     assert f"https://www.kaggle.com/datasets/{CHEST_XRAY_PNEUMONIA}" in str(failure.value)
     assert "\n" not in str(failure.value)
+    assert not (tmp_path / "chest_xray").exists()
 
 
-def test_a_name_that_is_none_of_kaggles_fails_without_the_network():
-    with pytest.raises(UserError, match="'no-owner' cannot be downloaded"):
-        download("no-owner")
+def test_what_an_interrupted_download_left_does_not_stop_the_next(kaggle, tmp_path):
+    (tmp_path / "chest_xray.unfinished/half").mkdir(parents=True)
+
+    download(str(tmp_path / "chest_xray"))
+
+    assert [path.name for path in (tmp_path / "chest_xray").iterdir()] == ["chest_xray"]
 
 
-def test_without_kagglehub_the_extra_is_named(monkeypatch):
+def test_without_kagglehub_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
 
     with pytest.raises(UserError, match=r"chest-xray-pipeline\[kaggle\]"):
-        download()
+        download(str(tmp_path / "chest_xray"))
+
+
+def test_a_table_is_not_downloaded():
+    with pytest.raises(ValueError, match="--download"):
+        BuildConfig("labels.csv", "records", download=True)
