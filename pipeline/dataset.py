@@ -12,19 +12,22 @@ the same order wherever it starts, so that a training continued at epoch `e` see
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
+from pipeline.host_share import HostShare, ShardPart, host_share
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import Split, features_for_training
 
-EpochFunction = Callable[[tf.Tensor], tf.data.Dataset]
+EpochFunction = Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]
+"""From an epoch's number and its first batch to its batches."""
+
 Cache = Literal["auto", "ram", "none"]
 
 SHARE_OF_FREE_MEMORY = 0.5
@@ -45,7 +48,9 @@ def make_dataset(
     cache: Cache = "auto",
     seed: int = 0,
     first_epoch: int = 0,
+    first_batch: int = 0,
     epochs: int | None = 1,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of one split.
 
@@ -57,59 +62,70 @@ def make_dataset(
         cache: `ram` holds the split in memory, `none` streams it, `auto` decides by the memory free.
         seed: of the order.
         first_epoch: the epoch to begin with, which decides its order.
-        epochs: how many epochs follow one another; None for no end.
+        first_batch: the batch of that epoch to begin with: those before it are left out.
+        epochs: how many epochs follow one another, the first one included; None for no end.
+        shard: (index, count) of this host among those that share the records, see `HostShare`.
 
     Returns:
         Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)); labels are 0 or 1.
 
     Raises:
-        UserError: if the folder has no such records.
+        UserError: if the folder has no such records, or too few for so many hosts.
     """
     content = manifest.load(records)
     if split not in content.splits or not content.splits[split].records:
         raise UserError(f"{records!r} has no {split!r} records, only {sorted(content.splits)}")
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1. Received: {batch_size}")
-    if _held_in_memory(content, split, cache):
-        one_epoch = _from_memory(records, content, split, batch_size, shuffled=training, seed=seed)
-    else:
-        one_epoch = _streaming(records, content, split, batch_size, shuffled=training, seed=seed)
+    share = host_share(content, split, batch_size, shard)
+    if not 0 <= first_batch < share.batches:
+        raise UserError(f"first_batch must be 0 to {share.batches - 1}. Received: {first_batch}")
+    way = _from_memory if _held_in_memory(content, share, cache) else _streaming
+    one_epoch = way(records, content, share, shuffled=training, seed=seed)
+
+    def epoch_from_its_first_batch(epoch: tf.Tensor) -> tf.data.Dataset:
+        return one_epoch(epoch, tf.where(epoch == first_epoch, tf.constant(first_batch, tf.int64), 0))
+
     last = first_epoch + epochs if epochs is not None else tf.int64.max
-    dataset = tf.data.Dataset.range(first_epoch, last).flat_map(one_epoch)
+    dataset = tf.data.Dataset.range(first_epoch, last).flat_map(epoch_from_its_first_batch)
     if epochs is not None:
-        batches = steps_per_epoch(content, split, batch_size) * epochs
+        batches = share.batches * epochs - first_batch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def steps_per_epoch(content: Manifest, split: Split, batch_size: int) -> int:
-    """Batches of one epoch, the last and perhaps smaller one included."""
-    return -(-content.splits[split].records // batch_size)
+def steps_per_epoch(content: Manifest, split: Split, batch_size: int, shard: tuple[int, int] = (0, 1)) -> int:
+    """Batches of one epoch, the last and perhaps smaller one included; the same on every host."""
+    return host_share(content, split, batch_size, shard).batches
 
 
 def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
     """A whole split in the order it is stored in: (image uint8 (n, side, side, 1), label float32 (n,))."""
     content = manifest.load(records)
-    count, side = content.splits[split].records, content.preprocessing.image_size
-    images, labels = np.empty((count, side, side, 1), np.uint8), np.empty(count, np.float32)
-    serialized = _serialized(_paths(records, content, split), shuffled=False)
+    return _arrays(records, content, host_share(content, split, batch_size=1))
+
+
+def _arrays(records: str, content: Manifest, share: HostShare) -> tuple[tf.Tensor, tf.Tensor]:
+    side = content.preprocessing.image_size
+    images, labels = np.empty((share.records, side, side, 1), np.uint8), np.empty(share.records, np.float32)
+    batches = _serialized(records, share.parts, shuffled=False).batch(1024)
     filled = 0
-    for some_images, some_labels in _parsed(serialized, content, batch_size=1024).as_numpy_iterator():
+    for some_images, some_labels in _parsed(batches, content).as_numpy_iterator():
         end = filled + len(some_labels)
         images[filled:end], labels[filled:end] = some_images, some_labels
         filled = end
     return tf.constant(images), tf.constant(labels)
 
 
-def _held_in_memory(content: Manifest, split: Split, cache: Cache) -> bool:
+def _held_in_memory(content: Manifest, share: HostShare, cache: Cache) -> bool:
     if cache != "auto":
         return cache == "ram"
-    needed = content.splits[split].records * content.preprocessing.image_size**2
+    needed = share.records * content.preprocessing.image_size**2
     free = _free_memory_bytes()
     fits = needed <= SHARE_OF_FREE_MEMORY * free
     logger.info(
         "%s: %s, it takes %.0f MiB of the %.0f MiB free",
-        split,
+        share.split,
         "held in memory" if fits else "streamed from its shards",
         needed / (1 << 20),
         free / (1 << 20),
@@ -128,57 +144,67 @@ def _free_memory_bytes() -> int:
 
 
 def _from_memory(
-    records: str, content: Manifest, split: Split, batch_size: int, *, shuffled: bool, seed: int
+    records: str, content: Manifest, share: HostShare, *, shuffled: bool, seed: int
 ) -> EpochFunction:
-    images, labels = load_arrays(records, split)
-    count = content.splits[split].records
+    images, labels = _arrays(records, content, share)
 
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.range(count)
+    def one_epoch(epoch: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.range(share.records)
         if shuffled:
             order = tf.random.experimental.stateless_shuffle(order, seed=tf.stack([seed, epoch]))
 
         def gather(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            positions = order[batch * batch_size : (batch + 1) * batch_size]
+            end = tf.where(
+                batch == share.batches - 1,
+                tf.constant(share.records, tf.int64),
+                (batch + 1) * share.batch_size,
+            )
+            positions = order[batch * share.batch_size : end]
             return tf.gather(images, positions), tf.gather(labels, positions)
 
-        return tf.data.Dataset.range(-(-count // batch_size)).map(gather)
+        return tf.data.Dataset.range(first_batch, share.batches).map(gather)
 
     return one_epoch
 
 
 def _streaming(
-    records: str, content: Manifest, split: Split, batch_size: int, *, shuffled: bool, seed: int
+    records: str, content: Manifest, share: HostShare, *, shuffled: bool, seed: int
 ) -> EpochFunction:
-    paths = _paths(records, content, split)
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+    def one_epoch(epoch: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
         order = seed + epoch
-        serialized = _serialized(paths, shuffled=shuffled, seed=order)
+        serialized = _serialized(records, share.parts, shuffled=shuffled, seed=order)
         if shuffled:
             serialized = serialized.shuffle(SHUFFLE_BUFFER_RECORDS, seed=order)
-        return _parsed(serialized, content, batch_size)
+        batches = serialized.batch(share.batch_size)
+        if share.records > share.batches * share.batch_size:
+            sizes = [share.batch_size] * (share.batches - 1) + [share.batch_size + 1]
+            batches = batches.rebatch(sizes)
+        return _parsed(batches.skip(first_batch), content)
 
     return one_epoch
 
 
-def _paths(records: str, content: Manifest, split: Split) -> list[str]:
-    return [f"{records.rstrip('/')}/{shard.name}" for shard in content.splits[split].shards]
-
-
-def _serialized(paths: list[str], *, shuffled: bool, seed: tf.Tensor | int = 0) -> tf.data.Dataset:
+def _serialized(
+    records: str, parts: Sequence[ShardPart], *, shuffled: bool, seed: tf.Tensor | int = 0
+) -> tf.data.Dataset:
     """The records of the shards as they are stored: shard after shard, or from many shards at a time."""
 
-    def read(path: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(path, buffer_size=READ_BUFFER_BYTES)
+    def read(path: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(path, buffer_size=READ_BUFFER_BYTES).skip(first).take(count)
 
-    files = tf.data.Dataset.from_tensor_slices(paths)
+    files = tf.data.Dataset.from_tensor_slices(
+        (
+            [f"{records.rstrip('/')}/{part.name}" for part in parts],
+            tf.constant([part.first for part in parts], tf.int64),
+            tf.constant([part.records for part in parts], tf.int64),
+        )
+    )
     if not shuffled:
         return files.flat_map(read)
-    return files.shuffle(len(paths), seed=seed).interleave(read, cycle_length=INTERLEAVED_SHARDS)
+    return files.shuffle(len(parts), seed=seed).interleave(read, cycle_length=INTERLEAVED_SHARDS)
 
 
-def _parsed(serialized: tf.data.Dataset, content: Manifest, batch_size: int) -> tf.data.Dataset:
+def _parsed(batches: tf.data.Dataset, content: Manifest) -> tf.data.Dataset:
     """Parses records a batch at a time: one call for many is several times faster than one each."""
     side = content.preprocessing.image_size
     features = features_for_training()
@@ -191,7 +217,7 @@ def _parsed(serialized: tf.data.Dataset, content: Manifest, batch_size: int) -> 
             pixels = tf.map_fn(_decode_gray, parsed["image"], fn_output_signature=tf.uint8)
         return tf.reshape(pixels, (-1, side, side, 1)), tf.cast(parsed["label"], tf.float32)
 
-    return serialized.batch(batch_size).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _decode_gray(encoded: tf.Tensor) -> tf.Tensor:
@@ -203,7 +229,7 @@ def load_origins(records: str, split: Split) -> list[dict[str, str]]:
     content = manifest.load(records)
     names = ("source", "patient", "subtype")
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
-    batches = _serialized(_paths(records, content, split), shuffled=False).batch(1024)
+    batches = _serialized(records, host_share(content, split, batch_size=1).parts, shuffled=False).batch(1024)
     origins = []
     for batch in batches.map(lambda serialized: tf.io.parse_example(serialized, features)):
         columns = [[value.decode("utf-8", "replace") for value in batch[name].numpy()] for name in names]
