@@ -22,7 +22,7 @@ from pipeline import runs
 from pipeline.model import FEATURES, LOGIT
 from tfrecords_builder import Preprocessing
 from tfrecords_builder.command import UserError, run
-from tfrecords_builder.preprocessing import UnreadableImage, decode
+from tfrecords_builder.decoding import UnreadableImage, decode
 from tfrecords_builder.records import CLASS_NAMES
 
 COLORMAP = "inferno"  # even steps of lightness, so that heat reads the same in print

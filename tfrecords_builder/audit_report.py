@@ -15,7 +15,7 @@ from rich.table import Table
 from tfrecords_builder import __version__, audit_findings
 from tfrecords_builder.audit_findings import Audit, Groups, ImageGroup, OddImage
 from tfrecords_builder.audit_measurements import HASH_BITS
-from tfrecords_builder.preprocessing import UnreadableImage, decode
+from tfrecords_builder.decoding import UnreadableImage, decode
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source import SourceImage
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfrecords_builder.command import UserError
-from tfrecords_builder.preprocessing import MAX_PIXELS, UnreadableImage
+from tfrecords_builder.decoding import MAX_PIXELS, UnreadableImage
 
 if TYPE_CHECKING:
     import pydicom

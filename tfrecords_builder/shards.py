@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.manifest import LeftOut, Shard
 from tfrecords_builder.plan import PlannedShard
-from tfrecords_builder.preprocessing import Preprocessing, UnreadableImage
+from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import Encoding, Record, serialize
 from tfrecords_builder.source import SourceImage
 

@@ -22,7 +22,7 @@ from tfrecords_builder.audit import AuditConfig, audit
 from tfrecords_builder.audit_findings import connected, near_pairs
 from tfrecords_builder.audit_measurements import corner_excess, perceptual_hash
 from tfrecords_builder.command import UserError
-from tfrecords_builder.preprocessing import decode
+from tfrecords_builder.decoding import decode
 from tfrecords_builder.source import find_images
 
 

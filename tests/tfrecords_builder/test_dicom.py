@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from tfrecords_builder import Preprocessing, dicom
 from tfrecords_builder.command import UserError
-from tfrecords_builder.preprocessing import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
+from tfrecords_builder.decoding import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
 
 # Decoding silences pydicom once for the process; pytest brings warnings back for every test.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -283,7 +283,7 @@ def test_pydicom_is_loaded_for_dicom_alone_and_does_not_chatter(tmp_path):
     code = """
 import logging, pathlib, sys
 logging.basicConfig(level=logging.INFO)
-from tfrecords_builder.preprocessing import UnreadableImage, decode
+from tfrecords_builder.decoding import UnreadableImage, decode
 assert "pydicom" not in sys.modules
 decode(pathlib.Path(sys.argv[1], "rest.dcm").read_bytes())
 assert "pydicom" in sys.modules

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps
 
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.preprocessing import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
+from tfrecords_builder.decoding import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
 
 
 def scene(height: int, width: int) -> np.ndarray:
@@ -34,11 +34,20 @@ def sixteen_bits(height: int, width: int, channels: int) -> bytes:
     return cv2.imencode(".png", high * 256 + low)[1].tobytes()
 
 
-def turned() -> Image.Exif:
-    """EXIF that asks a viewer to turn the image by 90 degrees."""
+def turned(orientation: int = 6, *, little_endian: bool = False) -> Image.Exif:
+    """EXIF that asks a viewer to turn the image, by 90 degrees unless told otherwise."""
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif.endian = "<" if little_endian else ">"
+    exif[0x010F] = "a camera's maker"
+    exif[0x0112] = orientation
     return exif
+
+
+def without_adobe(cmyk_jpeg: bytes) -> bytes:
+    """The same JPEG without the segment that says who wrote it: its inks then count as not inverted."""
+    segment = cmyk_jpeg.index(b"\xff\xee")
+    length = struct.unpack(">H", cmyk_jpeg[segment + 2 : segment + 4])[0]
+    return cmyk_jpeg[:segment] + cmyk_jpeg[segment + 2 + length :]
 
 
 @functools.cache
@@ -57,6 +66,10 @@ def kinds(height: int, width: int) -> dict[str, bytes]:
         "jpeg with whole chroma": as_file(colour, "JPEG", quality=90, subsampling="4:4:4"),
         "jpeg stored as rgb": as_file(colour, "JPEG", quality=90, keep_rgb=True),
         "turned jpeg": as_file(gray, "JPEG", quality=90, exif=turned()),
+        "turned colour jpeg": as_file(colour, "JPEG", exif=turned(8, little_endian=True)),
+        "cmyk jpeg": as_file(colour.convert("CMYK"), "JPEG", quality=90),
+        "cmyk jpeg of another maker": without_adobe(as_file(colour.convert("CMYK"), "JPEG")),
+        "turned cmyk jpeg": as_file(colour.convert("CMYK"), "JPEG", exif=turned(3)),
         "turned png": as_file(gray, "PNG", exif=turned()),
         "gray png": as_file(gray, "PNG"),
         "colour png": as_file(colour, "PNG"),
@@ -149,7 +162,7 @@ BAD = {
     "cut png": as_file(Image.fromarray(scene(90, 90)), "PNG")[:900],
     "cut jpeg header": as_file(Image.fromarray(scene(90, 90)), "JPEG")[:150],
     "cut jpeg": as_file(Image.fromarray(scene(90, 90)), "JPEG")[:1500],
-    "cmyk jpeg": as_file(Image.fromarray(scene(90, 90)).convert("CMYK"), "JPEG"),
+    "cut cmyk jpeg": as_file(Image.fromarray(scene(90, 90)).convert("CMYK"), "JPEG")[:1500],
 }
 
 
@@ -170,30 +183,46 @@ def test_a_claim_over_the_limit_is_refused_for_that_reason():
             decode_in_graph(tf.constant(BAD[kind]))
 
 
-def test_cmyk_is_refused_for_that_reason():
-    with pytest.raises(UnreadableImage, match="JPEG in CMYK"):
-        decode(BAD["cmyk jpeg"])
-
-
 def test_gray_is_what_pillow_makes_of_every_kind():
     for kind, encoded in kinds(50, 67).items():
-        if "16-bit" in kind:  # Pillow reads some of them clipped
+        # Pillow reads some of 16 bits clipped, and takes the inks of every CMYK for inverted.
+        if "16-bit" in kind or "another maker" in kind:
             continue
         with Image.open(io.BytesIO(encoded)) as opened:
-            pillow = np.asarray(opened.convert("RGB").convert("L")).astype(int)
+            upright = ImageOps.exif_transpose(opened) if "jpeg" in kind else opened
+            pillow = np.asarray(upright.convert("RGB").convert("L")).astype(int)
         difference = np.abs(decode(encoded).astype(int) - pillow)
         # The luma that a JPEG stores is that of its colours before they are clipped to 0..255.
         assert difference.mean() < 1 if "jpeg" in kind else difference.max() <= 1, kind
 
 
-def test_orientation_in_exif_is_ignored():
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("little_endian", [False, True])
+@pytest.mark.parametrize("dpi", [None, (72, 72)])  # with it, JFIF's segment comes before EXIF's
+def test_jpegs_are_turned_as_exif_says(orientation, little_endian, dpi):
     gray = Image.fromarray(scene(30, 50)).convert("L")
+    options = {"quality": 95, "exif": turned(orientation, little_endian=little_endian)}
+    encoded = as_file(gray, "JPEG", **options | ({"dpi": dpi} if dpi else {}))
+    with Image.open(io.BytesIO(encoded)) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened))
 
-    for file_format in ("JPEG", "PNG"):
-        plain, with_exif = as_file(gray, file_format), as_file(gray, file_format, exif=turned())
-        assert plain != with_exif
-        np.testing.assert_array_equal(decode(with_exif), decode(plain))
-        assert decode_in_graph(tf.constant(with_exif)).shape == (30, 50, 1)
+    np.testing.assert_array_equal(decode(encoded), expected)
+    np.testing.assert_array_equal(decode_in_graph(tf.constant(encoded))[..., 0], expected)
+
+
+def test_the_inks_of_cmyk_by_hand():
+    """Two thirds of all light is taken away by black, and of what is left a third by each colour."""
+    inks = Image.new("CMYK", (32, 32), (85, 85, 85, 170))
+    expected = round(85 * 170 / 255)
+
+    for encoded in (as_file(inks, "JPEG", quality=100), without_adobe_and_inverted(inks)):
+        assert np.abs(decode(encoded).astype(int) - expected).max() <= 1
+        assert np.abs(decode_in_graph(tf.constant(encoded)).numpy().astype(int) - expected).max() <= 1
+
+
+def without_adobe_and_inverted(inks: Image.Image) -> bytes:
+    """Pillow always stores inks inverted, so they are inverted twice."""
+    return without_adobe(as_file(ImageChops.invert(inks), "JPEG", quality=100))
 
 
 def test_16_bits_are_cut_to_the_high_byte():
