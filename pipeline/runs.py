@@ -8,6 +8,7 @@ import dataclasses
 import json
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,13 @@ def check_same_preprocessing(run: Run, content: Manifest, records: str) -> None:
         )
 
 
-def begin(run: str, config: dict[str, Any], content: Manifest, seed: int) -> None:
+def begin(
+    run: str, config: dict[str, Any], content: Manifest, describe_environment: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
     """Writes what is known before a training: its settings, its environment, its data.
+
+    Returns:
+        The environment, which is described once: a training that continues has that of its beginning.
 
     Raises:
         UserError: if the folder was begun with other settings.
@@ -88,10 +94,12 @@ def begin(run: str, config: dict[str, Any], content: Manifest, seed: int) -> Non
     path = storage.join(run, CONFIG)
     if storage.exists(path):
         refuse_other_settings(run, json.loads(storage.read(path)), config)
-        return
+        return dict(json.loads(storage.read(storage.join(run, ENVIRONMENT))))
+    described = describe_environment()
     storage.write(storage.join(run, dataset_manifest.FILE_NAME), content.to_json())
-    storage.write(storage.join(run, ENVIRONMENT), json.dumps(environment(seed), indent=2) + "\n")
+    storage.write(storage.join(run, ENVIRONMENT), json.dumps(described, indent=2) + "\n")
     storage.write(path, json.dumps(config, indent=2) + "\n")
+    return described
 
 
 def is_finished(run: str) -> bool:

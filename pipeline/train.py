@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from pipeline import checkpoint, operating_point, precision, runs, storage
+from pipeline import checkpoint, distribution, operating_point, precision, runs, storage
 from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
-from pipeline.checkpoint import RunCheckpoint
+from pipeline.checkpoint import Position, RunCheckpoint
 from pipeline.dataset import Cache, load_arrays, make_dataset, steps_per_epoch
 from pipeline.model import ModelConfig, build_model
-from pipeline.precision import PrecisionChoice
+from pipeline.precision import Precision, PrecisionChoice
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError, run
 from tfrecords_builder.manifest import Manifest
@@ -61,6 +61,8 @@ class TrainConfig:
     """Weigh the images so that both classes count the same."""
     precision: PrecisionChoice = "auto"
     """Of the computation; `auto` tries a few steps in each and takes the fastest."""
+    checkpoint_seconds: float = 120.0
+    """Between checkpoints within an epoch; after each epoch there is one in any case."""
     cache: Cache = "auto"
     """Hold the records in memory (ram), stream them (none), or decide by the memory free (auto)."""
     target_sensitivity: float = operating_point.DEFAULT_TARGET_SENSITIVITY
@@ -85,6 +87,8 @@ class TrainConfig:
             raise ValueError(
                 f"warmup and ema must be at least 0 and below 1. Received: {self.warmup}, {self.ema}"
             )
+        if self.checkpoint_seconds < 0:
+            raise ValueError(f"checkpoint_seconds must not be negative. Received: {self.checkpoint_seconds}")
         if not 0 < self.target_sensitivity <= 1:
             raise ValueError(
                 f"target_sensitivity must be above 0, at most 1. Received: {self.target_sensitivity}"
@@ -101,33 +105,59 @@ def train(config: TrainConfig) -> None:
     check_both_classes(content)
     if config.overwrite and storage.exists(config.run):
         tf.io.gfile.rmtree(config.run)
-    runs.begin(config.run, settings(config), content, config.seed)
+    environment = runs.begin(
+        config.run,
+        settings(config),
+        content,
+        lambda: runs.environment(config.seed) | {"precision": _chosen_precision(config, content)},
+    )
     if runs.is_finished(config.run):
         logger.info("%s is finished already; --overwrite starts it anew", config.run)
         return
-    fit(config, content)
+    fit(config, content, environment["precision"])
     _finish(config)
 
 
-def fit(config: TrainConfig, content: Manifest) -> None:
-    """Trains from the last checkpoint to the end; the best weights are left as `model.keras`."""
-    keras.utils.set_random_seed(config.seed)
+def _chosen_precision(config: TrainConfig, content: Manifest) -> Precision:
     side = content.preprocessing.image_size
-    chosen = precision.resolve(
+    return precision.resolve(
         config.precision,
         lambda name: trainable(config, build_model(config.model, side, precision=name)),
         (config.batch_size, side, side, 1),
     )
-    classifier = build_model(config.model, side, precision=chosen, seed=config.seed)
+
+
+def fit(config: TrainConfig, content: Manifest, chosen: Precision) -> None:
+    """Trains from the last checkpoint to the end; the best weights are left as `model.keras`."""
+    keras.utils.set_random_seed(config.seed)
+    side = content.preprocessing.image_size
     steps = steps_per_epoch(content, "train", config.batch_size)
-    model = trainable(config, classifier)
-    compile_model(model, config, steps * config.epochs, scale_loss=chosen == "mixed_float16")
+    with distribution.on_all_devices(config.batch_size):
+        classifier = build_model(config.model, side, precision=chosen, seed=config.seed)
+        model = trainable(config, classifier)
+        compile_model(model, config, steps * config.epochs, scale_loss=chosen == "mixed_float16")
     keeper = RunCheckpoint(
-        config.run, classifier, build_model(config.model, side), monitor=MONITOR, patience=config.patience
+        config.run,
+        classifier,
+        build_model(config.model, side),
+        monitor=MONITOR,
+        patience=config.patience,
+        seconds=config.checkpoint_seconds,
     )
-    first_epoch = keeper.restore(model)
-    if first_epoch >= config.epochs or keeper.has_ended:
-        return
+    position = keeper.restore(model)
+    if position != Position():
+        logger.info("continuing %s after epoch %d, step %d", config.run, position.epoch, position.step)
+    while position.epoch < config.epochs and not keeper.has_ended:
+        _fit_from(position, model, keeper, config, content)
+        position = keeper.restore(model)  # Keras leaves the averaged weights in the model when it ends
+
+
+def _fit_from(
+    position: Position, model: keras.Model, keeper: RunCheckpoint, config: TrainConfig, content: Manifest
+) -> None:
+    """Trains to the end of an epoch that is begun, or to the end of all."""
+    tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
+    tensorboard.async_safe = True  # else Keras would wait for each step's metrics, which it does not log
     model.fit(
         make_dataset(
             config.records,
@@ -136,15 +166,16 @@ def fit(config: TrainConfig, content: Manifest) -> None:
             training=True,
             cache=config.cache,
             seed=config.seed,
-            first_epoch=first_epoch,
+            first_epoch=position.epoch,
+            first_batch=position.step,
             epochs=None,
         ),
-        steps_per_epoch=steps,
-        initial_epoch=first_epoch,
-        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch(content, "train", config.batch_size) - position.step,
+        initial_epoch=position.epoch,
+        epochs=position.epoch + 1 if position.step else config.epochs,
         validation_data=validation_dataset(config, content),
         class_weight=class_weights(content) if config.class_weights else None,
-        callbacks=[keeper, keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))],
+        callbacks=[keeper, tensorboard],
         shuffle=False,  # the dataset does
         verbose=0,
     )
@@ -232,7 +263,7 @@ def check_both_classes(content: Manifest) -> None:
 def settings(config: TrainConfig) -> dict[str, object]:
     """What decides the result, as `config.json` has it."""
     chosen = dataclasses.asdict(config)
-    for where in ("run", "overwrite", "cache"):
+    for where in ("run", "overwrite", "cache", "checkpoint_seconds"):
         del chosen[where]
     return chosen
 

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import runs
+from pipeline import precision, runs
+from pipeline.checkpoint import RunCheckpoint
 from pipeline.dataset import load_arrays
 from pipeline.model import ModelConfig, build_model
 from pipeline.precision import resolve
@@ -108,6 +109,72 @@ def test_killed_and_continued_it_ends_as_if_it_had_not_been(records, tmp_path):
         assert [int(float(row["epoch"])) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
     for ours, theirs in zip(weights_of(whole), weights_of(broken), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+@pytest.mark.parametrize("saves", [2, 9])
+def test_killed_within_an_epoch_it_takes_the_remaining_batches_and_no_others(
+    records, tmp_path, monkeypatch, cache, saves
+):
+    whole, broken = (
+        quick_training(records, str(tmp_path / name), epochs=2, cache=cache, checkpoint_seconds=seconds)
+        for name, seconds in (("whole", 1e6), ("broken", 0.0))
+    )
+    train(whole)
+    with monkeypatch.context() as context:
+        save_state = RunCheckpoint._save_state
+        steps_saved = []
+
+        def save_or_die(self, step):
+            if len(steps_saved) == saves:
+                raise Killed
+            save_state(self, step)
+            steps_saved.append(step)
+
+        context.setattr(RunCheckpoint, "_save_state", save_or_die)
+        with pytest.raises(Killed):
+            train(broken)
+    assert 0 < steps_saved[-1] < 6
+
+    train(broken)
+
+    for ours, theirs in zip(weights_of(whole.run), weights_of(broken.run), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert history_of(broken.run) == [pytest.approx(row, abs=1e-5) for row in history_of(whole.run)]
+
+
+def history_of(run) -> list[dict[str, float]]:
+    """What was measured in each epoch, but how long it took."""
+    with (Path(run) / "history.csv").open() as file:
+        return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_continued_training_keeps_the_precision_it_was_begun_with(records, tmp_path, monkeypatch):
+    config = quick_training(records, str(tmp_path / "run"), epochs=2, precision="auto")
+    monkeypatch.setattr(precision, "resolve", lambda *_: "mixed_bfloat16")
+    with monkeypatch.context() as context:
+        context.setattr(RunCheckpoint, "on_epoch_end", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            train(config)
+    monkeypatch.setattr(precision, "resolve", lambda *_: pytest.fail("measured again"))
+    trained = []
+    monkeypatch.setattr("pipeline.train.build_model", recording(trained))
+
+    train(config)
+
+    assert trained[0] == "mixed_bfloat16"
+
+
+def recording(precisions: list[str]):
+    def build(*args, precision="float32", **kwargs):
+        precisions.append(precision)
+        return build_model(*args, precision=precision, **kwargs)
+
+    return build
 
 
 def test_a_run_begun_with_other_settings_is_not_continued(finished_run, records):
