@@ -92,15 +92,19 @@ def main(config: BenchmarkConfig) -> None:
     for heading in ("what, threads", "images/s, median", "least to most", "of the bare loop"):
         table.add_column(heading, justify="left" if heading.startswith("what") else "right")
     for name, values in rates.items():
-        median = statistics.median(values)
-        bare = statistics.median(rates[name.replace("build", "bare OpenCV")])
         spread = f"{min(values):.0f} to {max(values):.0f}"
-        table.add_row(name, f"{median:.0f}", spread, f"{median / bare:.2f}")
+        of_bare = _median_ratio(values, rates[name.replace("build", "bare OpenCV")])
+        table.add_row(name, f"{statistics.median(values):.0f}", spread, f"{of_bare:.2f}")
     console = Console()
     console.print(table)
     if config.workers > 1:
-        one, all_of_them = (statistics.median(rates[f"build, {n}"]) for n in (1, config.workers))
-        console.print(f"{config.workers} threads build {all_of_them / one:.2f} times as fast as one")
+        speedup = _median_ratio(rates[f"build, {config.workers}"], rates["build, 1"])
+        console.print(f"{config.workers} threads build {speedup:.2f} times as fast as one")
+
+
+def _median_ratio(rates: list[float], others: list[float]) -> float:
+    """Of each turn, so that a machine whose speed drifts, as shared ones do, does not show."""
+    return statistics.median(rate / other for rate, other in zip(rates, others, strict=True))
 
 
 if __name__ == "__main__":

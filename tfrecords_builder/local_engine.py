@@ -1,6 +1,7 @@
 """Builds shards with the threads of this machine: OpenCV, hashing and reading release Python's lock."""
 
 import collections
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -12,7 +13,8 @@ from tfrecords_builder.progress import progress
 from tfrecords_builder.shards import RecordMaker, write_shard
 from tfrecords_builder.unfinished import UnfinishedBuild
 
-IMAGES_AHEAD_PER_WORKER = 8  # bounds the memory whatever the number of images
+IMAGES_PER_TASK = 8  # fewer, and handing them over takes its share of the time
+TASKS_AHEAD_PER_WORKER = 2  # bounds the memory whatever the number of images
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -25,8 +27,9 @@ def build_here(
     cv2.setNumThreads(1)  # the workers are the threads
     images = [image for planned in todo for image in planned.images]
     with ThreadPoolExecutor(workers) as pool:
-        made = _ordered(pool, maker, images, IMAGES_AHEAD_PER_WORKER * workers)
-        records = progress(made, len(images), "building")
+        tasks = [images[at : at + IMAGES_PER_TASK] for at in range(0, len(images), IMAGES_PER_TASK)]
+        made = _ordered(pool, lambda task: [maker(i) for i in task], tasks, TASKS_AHEAD_PER_WORKER * workers)
+        records = progress(itertools.chain.from_iterable(made), len(images), "building")
         for planned in todo:
             build.note(write_shard(build.folder, planned, records))
 

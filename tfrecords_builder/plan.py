@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 import math
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from tfrecords_builder.records import SPLITS, Split, shard_name
 from tfrecords_builder.source import SourceImage
@@ -51,13 +51,14 @@ def source_digest(folder: str, plan: Sequence[PlannedShard]) -> str:
     digest = hashlib.sha256()
     for shard in plan:
         for image in shard.images:
-            line = "\t".join(map(str, (shard.name, *dataclasses.astuple(image), _size(folder, image)))) + "\n"
+            known = (shard.name, image.source, image.split, image.label, image.patient, image.subtype)
+            line = "\t".join(map(str, (*known, _size(folder, image)))) + "\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def _size(folder: str, image: SourceImage) -> int:
     try:
-        return (Path(folder) / image.source).stat().st_size
+        return os.stat(f"{folder}/{image.source}").st_size  # noqa: PTH116 - many times as fast as a Path
     except OSError:  # a broken link, which the build itself reports
         return -1

@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,7 +33,8 @@ class RecordMaker:
     def __call__(self, image: SourceImage) -> bytes | LeftOut:
         """The serialized record of one image, or why there is none."""
         try:
-            encoded = _read(Path(self.root) / image.source)
+            encoded = _read(f"{self.root}/{image.source}")
+            digest = hashlib.sha256(encoded).hexdigest()  # now, while the file is in the CPU's cache
             pixels = self.preprocessing.apply(encoded)
         except OSError as error:
             return LeftOut(image.source, f"cannot be read: {error.strerror}")
@@ -45,7 +46,7 @@ class RecordMaker:
             patient=image.patient,
             source=image.source,
             subtype=image.subtype,
-            sha256=hashlib.sha256(encoded).hexdigest(),
+            sha256=digest,
         )
         return serialize(record)
 
@@ -56,18 +57,23 @@ class RecordMaker:
         return cv2.imencode(f".{self.encoding}", pixels, parameters)[1].tobytes()
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str) -> bytes:
     """The bytes of a file, if it is one: to read a pipe might never end.
 
     Raises:
         OSError: if it cannot be read.
         UnreadableImage: if it is no regular file, or too large for any image.
     """
-    if not path.is_file():
+    try:
+        status = os.stat(path)  # noqa: PTH116 - many times as fast as a Path
+    except (FileNotFoundError, NotADirectoryError):
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
         raise UnreadableImage("no file: a broken link, a folder or a pipe")
-    if (size := path.stat().st_size) > MAX_FILE_BYTES:
-        raise UnreadableImage(f"{size} bytes are more than the limit of {MAX_FILE_BYTES}")
-    return path.read_bytes()
+    if status.st_size > MAX_FILE_BYTES:
+        raise UnreadableImage(f"{status.st_size} bytes are more than the limit of {MAX_FILE_BYTES}")
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read()
 
 
 @dataclasses.dataclass(frozen=True)

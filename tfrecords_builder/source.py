@@ -56,15 +56,15 @@ def patient_and_subtype(path: str) -> tuple[str, str]:
     Args:
         path: file name, after the folders, with `/`, that tell it from others of the same name.
     """
-    whole = PurePosixPath(path)
-    if found := _PNEUMONIA_NAME.match(whole.name):
+    folders, _, name = path.rpartition("/")
+    if found := _PNEUMONIA_NAME.match(name):
         return found["patient"].lower(), found["subtype"].lower()
-    if found := _NORMAL_NAME.match(whole.name):
+    if found := _NORMAL_NAME.match(name):
         return found["patient"].upper(), ""
-    for folder in whole.parent.parts:
+    for folder in folders.split("/"):
         if _PATIENT_FOLDER.fullmatch(folder):
             return folder.lower(), ""
-    return str(whole.parent / whole.stem), ""
+    return str(PurePosixPath(path).with_suffix("")), ""
 
 
 def check_classes(source: str, images: list[SourceImage]) -> None:
@@ -100,15 +100,19 @@ def _root(folder: Path) -> Path:
 def _images_of_split(folder: Path, root: Path, split: Split) -> Iterator[SourceImage]:
     for label, class_name in enumerate(CLASS_NAMES):
         class_folder = root / split / class_name
+        place = class_folder.relative_to(folder).as_posix()
         for path in sorted(_image_files(class_folder)):
-            patient, subtype = patient_and_subtype(path.relative_to(class_folder).as_posix())
-            yield SourceImage(path.relative_to(folder).as_posix(), split, label, patient, subtype)
+            patient, subtype = patient_and_subtype(path)
+            yield SourceImage(f"{place}/{path}", split, label, patient, subtype)
 
 
-def _image_files(folder: Path) -> Iterator[Path]:
+def _image_files(folder: Path) -> Iterator[str]:
+    """Their paths relative to the folder, with `/`."""
     for where, folders, names in os.walk(folder):
         odd = [name for name in folders if name.lower().endswith(SUFFIXES)]  # to be reported, not searched
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX")) and name not in odd]
+        inside = Path(where).relative_to(folder).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
         for name in names + odd:
             if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                yield Path(where) / name
+                yield prefix + name
