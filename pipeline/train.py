@@ -41,7 +41,7 @@ class TrainConfig:
     """Folder of records, as `python -m tfrecords_builder` writes it; a path or a URL."""
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder to write the run to; a path or a URL."""
-    epochs: int = 14
+    epochs: int = 30
     """Passes over the training images, at most."""
     batch_size: int = 32
     """Images a step."""
