@@ -10,6 +10,7 @@ An epoch holds every record exactly once, in a last batch that may be smaller. E
 the same order wherever it starts, so that a training continued at epoch `e` sees what it would have seen.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -18,8 +19,11 @@ from typing import Literal
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pipeline.host_share import HostShare, ShardPart, host_share
+from pipeline.mapped_shards import map_shards
+from pipeline.recycled_batches import RecycledBatches
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError
 from tfrecords_builder.manifest import Manifest
@@ -27,12 +31,12 @@ from tfrecords_builder.records import Split, features_for_training
 
 EpochFunction = Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]
 """From an epoch's number and its first batch to its batches."""
+Way = Callable[..., EpochFunction]
 
 Cache = Literal["auto", "ram", "none"]
 
 SHARE_OF_FREE_MEMORY = 0.5
 """A split is held in memory by `auto` if it takes at most this share of what is free."""
-READ_BUFFER_BYTES = 256 << 10  # 256 KiB: larger buffers measured slower, as they leave the CPU's cache
 INTERLEAVED_SHARDS = 16
 SHUFFLE_BUFFER_RECORDS = 4096
 
@@ -80,7 +84,8 @@ def make_dataset(
     share = host_share(content, split, batch_size, shard)
     if not 0 <= first_batch < share.batches:
         raise UserError(f"first_batch must be 0 to {share.batches - 1}. Received: {first_batch}")
-    way = _from_memory if _held_in_memory(content, share, cache) else _streaming
+    _check_shards(records, content, share)
+    way = _way(records, content, share, cache)
     one_epoch = way(records, content, share, shuffled=training, seed=seed)
 
     def epoch_from_its_first_batch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -102,24 +107,56 @@ def steps_per_epoch(content: Manifest, split: Split, batch_size: int, shard: tup
 def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
     """A whole split in the order it is stored in: (image uint8 (n, side, side, 1), label float32 (n,))."""
     content = manifest.load(records)
-    return _arrays(records, content, host_share(content, split, batch_size=1))
+    share = host_share(content, split, batch_size=1)
+    _check_shards(records, content, share)
+    images, labels = _arrays(records, content, share)
+    return tf.constant(images), tf.constant(labels)
 
 
-def _arrays(records: str, content: Manifest, share: HostShare) -> tuple[tf.Tensor, tf.Tensor]:
+def _arrays(
+    records: str, content: Manifest, share: HostShare
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     side = content.preprocessing.image_size
     images, labels = np.empty((share.records, side, side, 1), np.uint8), np.empty(share.records, np.float32)
     batches = _serialized(records, share.parts, shuffled=False).batch(1024)
     filled = 0
-    for some_images, some_labels in _parsed(batches, content).as_numpy_iterator():
-        end = filled + len(some_labels)
-        images[filled:end], labels[filled:end] = some_images, some_labels
-        filled = end
-    return tf.constant(images), tf.constant(labels)
+    try:
+        for some_images, some_labels in _parsed(batches, content).as_numpy_iterator():
+            end = filled + len(some_labels)
+            images[filled:end], labels[filled:end] = some_images, some_labels
+            filled = end
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise UserError(
+            f"a shard of {records!r} is damaged ({error.message.splitlines()[0]}): "
+            f"`python -m tfrecords_builder.verify {records}` names all that are"
+        ) from None
+    return images, labels
 
 
-def _held_in_memory(content: Manifest, share: HostShare, cache: Cache) -> bool:
+def _check_shards(records: str, content: Manifest, share: HostShare) -> None:
+    """Refuses shards that are missing or of another size than when they were written.
+
+    Raises:
+        UserError: naming the first one.
+    """
+    expected = {shard.name: shard.bytes for shard in content.splits[share.split].shards}
+    for part in share.parts:
+        path = f"{records.rstrip('/')}/{part.name}"
+        try:
+            found = tf.io.gfile.stat(path).length
+        except tf.errors.NotFoundError:
+            raise UserError(f"{path!r} is missing: build the records again") from None
+        if found != expected[part.name]:
+            raise UserError(
+                f"{path!r} has {found} bytes, {expected[part.name]} were written: build the records again"
+            )
+
+
+def _way(records: str, content: Manifest, share: HostShare, cache: Cache) -> Way:
+    """How the records are read, which is logged where it was not asked for."""
+    streaming = _from_mapped_shards if content.encoding == "raw" and Path(records).is_dir() else _streaming
     if cache != "auto":
-        return cache == "ram"
+        return _from_memory if cache == "ram" else streaming
     needed = share.records * content.preprocessing.image_size**2
     free = _free_memory_bytes()
     fits = needed <= SHARE_OF_FREE_MEMORY * free
@@ -130,7 +167,7 @@ def _held_in_memory(content: Manifest, share: HostShare, cache: Cache) -> bool:
         needed / (1 << 20),
         free / (1 << 20),
     )
-    return fits
+    return _from_memory if fits else streaming
 
 
 def _free_memory_bytes() -> int:
@@ -148,21 +185,50 @@ def _from_memory(
 ) -> EpochFunction:
     images, labels = _arrays(records, content, share)
 
+    def copy_pixels(positions: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
+        np.take(images, positions, axis=0, out=batch, mode="clip")  # the default mode copies twice
+
+    return _by_index(share, content, copy_pixels, labels, shuffled=shuffled, seed=seed)
+
+
+def _from_mapped_shards(
+    records: str, content: Manifest, share: HostShare, *, shuffled: bool, seed: int
+) -> EpochFunction:
+    mapped = map_shards(records, share.parts, content.preprocessing.image_size**2)
+    return _by_index(share, content, mapped.copy_pixels, mapped.labels, shuffled=shuffled, seed=seed)
+
+
+def _by_index(
+    share: HostShare,
+    content: Manifest,
+    copy_pixels: Callable[[NDArray[np.int64], NDArray[np.uint8]], None],
+    labels: NDArray[np.float32],
+    *,
+    shuffled: bool,
+    seed: int,
+) -> EpochFunction:
+    """Batches of any records at any time: a global shuffle, and an epoch that begins at any batch."""
+    side = content.preprocessing.image_size
+    batches = RecycledBatches(share.batch_size + 1, side)
+
+    def copy(positions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        batch = batches.take(len(positions))
+        copy_pixels(positions, batch)
+        return batch, labels[positions]
+
     def one_epoch(epoch: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.range(share.records)
+        order = tf.range(share.records, dtype=tf.int64)
         if shuffled:
             order = tf.random.experimental.stateless_shuffle(order, seed=tf.stack([seed, epoch]))
 
         def gather(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            end = tf.where(
-                batch == share.batches - 1,
-                tf.constant(share.records, tf.int64),
-                (batch + 1) * share.batch_size,
-            )
-            positions = order[batch * share.batch_size : end]
-            return tf.gather(images, positions), tf.gather(labels, positions)
+            begin = batch * share.batch_size
+            is_last = batch == share.batches - 1
+            end = tf.where(is_last, tf.constant(share.records, tf.int64), begin + share.batch_size)
+            found = tf.numpy_function(copy, [order[begin:end]], (tf.uint8, tf.float32), stateful=False)
+            return tf.ensure_shape(found[0], (None, side, side, 1)), tf.ensure_shape(found[1], (None,))
 
-        return tf.data.Dataset.range(first_batch, share.batches).map(gather)
+        return tf.data.Dataset.range(first_batch, share.batches).map(gather, num_parallel_calls=1)
 
     return one_epoch
 
@@ -171,10 +237,10 @@ def _streaming(
     records: str, content: Manifest, share: HostShare, *, shuffled: bool, seed: int
 ) -> EpochFunction:
     def one_epoch(epoch: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
-        order = seed + epoch
+        # Else the order would depend on the seed of the whole program, too. This sets it in this graph alone.
+        tf.compat.v1.set_random_seed(1)
+        order = tf.random.stateless_uniform([], tf.stack([seed, epoch]), maxval=tf.int64.max, dtype=tf.int64)
         serialized = _serialized(records, share.parts, shuffled=shuffled, seed=order)
-        if shuffled:
-            serialized = serialized.shuffle(SHUFFLE_BUFFER_RECORDS, seed=order)
         batches = serialized.batch(share.batch_size)
         if share.records > share.batches * share.batch_size:
             sizes = [share.batch_size] * (share.batches - 1) + [share.batch_size + 1]
@@ -187,10 +253,10 @@ def _streaming(
 def _serialized(
     records: str, parts: Sequence[ShardPart], *, shuffled: bool, seed: tf.Tensor | int = 0
 ) -> tf.data.Dataset:
-    """The records of the shards as they are stored: shard after shard, or from many shards at a time."""
+    """The records as they are stored, or shuffled: from many shards at a time, and through a buffer."""
 
     def read(path: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(path, buffer_size=READ_BUFFER_BYTES).skip(first).take(count)
+        return tf.data.TFRecordDataset(path).skip(first).take(count)
 
     files = tf.data.Dataset.from_tensor_slices(
         (
@@ -201,7 +267,8 @@ def _serialized(
     )
     if not shuffled:
         return files.flat_map(read)
-    return files.shuffle(len(parts), seed=seed).interleave(read, cycle_length=INTERLEAVED_SHARDS)
+    interleaved = files.shuffle(len(parts), seed=seed).interleave(read, cycle_length=INTERLEAVED_SHARDS)
+    return interleaved.shuffle(SHUFFLE_BUFFER_RECORDS, seed=seed)
 
 
 def _parsed(batches: tf.data.Dataset, content: Manifest) -> tf.data.Dataset:
@@ -214,14 +281,13 @@ def _parsed(batches: tf.data.Dataset, content: Manifest) -> tf.data.Dataset:
         if content.encoding == "raw":
             pixels = tf.io.decode_raw(parsed["image"], tf.uint8, fixed_length=side * side)
         else:
-            pixels = tf.map_fn(_decode_gray, parsed["image"], fn_output_signature=tf.uint8)
+            decode = tf.io.decode_jpeg if content.encoding == "jpeg" else tf.io.decode_png
+            pixels = tf.map_fn(
+                functools.partial(decode, channels=1), parsed["image"], fn_output_signature=tf.uint8
+            )
         return tf.reshape(pixels, (-1, side, side, 1)), tf.cast(parsed["label"], tf.float32)
 
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _decode_gray(encoded: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_image(encoded, channels=1, expand_animations=False)
 
 
 def load_origins(records: str, split: Split) -> list[dict[str, str]]:
