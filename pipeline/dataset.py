@@ -8,18 +8,18 @@ Three ways:
 - All others (JPEG, PNG, and what is read by a URL): shards are read in a new order each epoch, several at a
   time, through a shuffle buffer.
 
-By index, every epoch is a true global shuffle, and can begin at any batch at once. Through the buffer, a
-record is moved by a few thousand places from where it was read, so that splits of up to
-SHUFFLE_BUFFER_RECORDS are shuffled truly and larger ones nearly: shards come in a random order and are read in
-turn, and the records in them were shuffled globally when they were built.
+By index, every epoch is a true global shuffle, and can begin at any batch at once. Through the buffer, splits
+of up to SHUFFLE_BUFFER_RECORDS are shuffled truly, and larger ones nearly: shards come in a random order and
+are read in turn, a record is moved by about a buffer's length, and the records were shuffled globally when
+they were built.
 
 An epoch holds every record exactly once, in a last batch that may be smaller. Epoch `e` of seed `s` has
 the same order wherever it starts, so that a training continued at epoch `e` sees what it would have seen.
 
-What is fixed, and why, measured on 2 cores with raw records of 224x224 pixels in the page cache: TFRecordDataset
-reads about 35,000 records/s on one core, of which its checksum and four copies take most, and no arrangement of
-interleaving, buffers, threads and parsing exceeded it by much; mapped files give 70,000 to 110,000. They need
-the recycled batches: half of the time would go into page faults of new memory.
+What is fixed, and why, measured on 2 cores with raw records of 224x224 pixels in the page cache:
+TFRecordDataset reads about 35,000 records/s on a core, of which its checksum and its copies take most, and no
+arrangement of interleaving, buffers, threads and parsing got far beyond it; mapped files give 70,000 to
+110,000. They need the recycled batches: new memory for each would cost half of that in page faults.
 
 Batches are not copied to a GPU ahead: Keras on JAX takes them from NumPy, MirroredStrategy prefetches to its
 GPUs by itself, and `prefetch_to_device` must be the very last step, which a caller may want to add to.
