@@ -1,0 +1,102 @@
+"""Batches of concurrent requests, made by TensorFlow's own in-graph batcher.
+
+The parameters are those of TensorFlow Serving's `--batching_parameters_file`, and what its batching session
+does with them, the kernel behind `tf.nondifferentiable_batch_function` does too: requests are joined along
+dimension 0 until a batch is full or its time is up, run as one, and their answers split again.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from serving.server.config_files import read_batching_parameters
+from tfrecords_builder.command import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """When a batch is full, and how long it waits; the defaults are TensorFlow Serving's.
+
+    Raises:
+        ValueError: for parameters that TensorFlow's batcher refuses.
+    """
+
+    max_batch_size: int = 1000
+    """Most images of a batch."""
+    batch_timeout_micros: int = 0
+    """How long the first request of a batch waits for others, in microseconds."""
+    max_enqueued_batches: int = 10
+    """Batches that may wait; requests beyond are UNAVAILABLE."""
+    num_batch_threads: int = 1
+    """Batches that run at a time."""
+    allowed_batch_sizes: tuple[int, ...] = ()
+    """Sizes to which batches are filled up; empty: none is."""
+    enable_large_batch_splitting: bool = False
+    """Whether a request larger than a batch is split, or refused."""
+
+    def __post_init__(self) -> None:
+        counts = (self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads)
+        if min(counts) < 1 or self.batch_timeout_micros < 0:
+            raise ValueError(
+                "max_batch_size, max_enqueued_batches and num_batch_threads must be at least 1, "
+                f"batch_timeout_micros at least 0. Received: {self}"
+            )
+        sizes = self.allowed_batch_sizes
+        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
+            raise ValueError(
+                "allowed_batch_sizes must increase and end with max_batch_size, "
+                f"{self.max_batch_size}. Received: {sizes}"
+            )
+
+    @classmethod
+    def read(cls, path: str) -> "Batching":
+        """Reads a file of BatchingParameters.
+
+        Raises:
+            UserError: if it cannot be read, parsed, or used.
+        """
+        parameters = read_batching_parameters(path)
+        given: dict[str, Any] = {
+            field.name: getattr(parameters, field.name).value
+            for field in dataclasses.fields(cls)
+            if field.name != "allowed_batch_sizes" and parameters.HasField(field.name)
+        }
+        try:
+            return cls(**given, allowed_batch_sizes=tuple(parameters.allowed_batch_sizes))
+        except ValueError as error:
+            raise UserError(f"{path!r}: {error}") from None
+
+
+def batched(
+    graph_def: Any, inputs: Mapping[str, tf.Tensor], fetches: Sequence[str], batching: Batching
+) -> list[tf.Tensor]:
+    """Adds to the current graph a twin of a signature whose runs are batched.
+
+    Args:
+        graph_def: GraphDef that the current graph was loaded from.
+        inputs: the signature's placeholders in the current graph, by their tensors' names.
+        fetches: names of the signature's outputs, as in `add:0`.
+        batching: the parameters.
+
+    Returns:
+        The twins of `fetches`, fed by the same placeholders.
+    """
+    nodes = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.partition(":")[0] for name in fetches])
+
+    @tf.nondifferentiable_batch_function(
+        num_batch_threads=batching.num_batch_threads,
+        max_batch_size=batching.max_batch_size,
+        batch_timeout_micros=batching.batch_timeout_micros,
+        allowed_batch_sizes=list(batching.allowed_batch_sizes) or None,
+        max_enqueued_batches=batching.max_enqueued_batches,
+        enable_large_batch_splitting=batching.enable_large_batch_splitting,
+        autograph=False,
+    )
+    def run_batch(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        # Variables are found by their names in the session, so the copy computes with the same weights.
+        fed = dict(zip(inputs, tensors, strict=True))
+        return tuple(tf.graph_util.import_graph_def(nodes, input_map=fed, return_elements=fetches, name=""))
+
+    return list(run_batch(*inputs.values()))
