@@ -3,3 +3,10 @@
 from tfrecords_builder import quiet_start
 
 quiet_start.load_tensorflow()
+
+import keras  # noqa: E402 - after TensorFlow, which it loads too
+import tensorflow as tf  # noqa: E402
+
+if keras.backend.backend() != "tensorflow":
+    # TensorFlow feeds and exports; it would take the GPU's memory away from the backend that trains.
+    tf.config.set_visible_devices([], "GPU")
