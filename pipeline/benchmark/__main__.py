@@ -1,0 +1,119 @@
+"""`python -m pipeline.benchmark [RECORDS]`: how fast the input and the training are on this machine."""
+
+import dataclasses
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import tyro
+from rich.console import Console
+
+from pipeline.benchmark import comparisons, goodput, input_stages, machine, peers, report, samples, train_step
+from pipeline.benchmark.result import Result
+from pipeline.benchmark.timing import Timer
+from tfrecords_builder.command import run
+from tfrecords_builder.preprocessing import Preprocessing
+from tfrecords_builder.progress import progress
+
+Stage = Literal["limits", "input", "step", "goodput"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+_DECODED = 1000  # images that the decoding limit is measured on
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """Measures input, training step, and both together, against the limits of the machine.
+
+    Raises:
+        ValueError: for settings that measure nothing.
+    """
+
+    records: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="RECORDS")] = None
+    """Folder of records whose `train` split is used; without it synthetic ones are made and removed again."""
+    batch_sizes: tuple[int, ...] = (32,)
+    """Images a step; the input is measured with the largest, goodput with the first."""
+    image_size: int = 224
+    """Side of the synthetic images that the input is measured on, in pixels."""
+    step_image_size: int = 64
+    """Side of the synthetic images that are trained on, in pixels."""
+    images: int = 4096
+    """Synthetic images."""
+    timer: Annotated[Timer, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Timer)
+    stages: tuple[Stage, ...] = STAGES
+    """What is measured."""
+    peers: bool = False
+    """Measure what else is installed of the extra `peers` on the same images."""
+    output: str = "benchmark"
+    """Folder that `benchmark.json` and `benchmark.png` are written to."""
+
+    def __post_init__(self) -> None:
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            raise ValueError(f"batch_sizes must be at least 1, one or more. Received: {self.batch_sizes}")
+        if not self.stages:
+            raise ValueError(f"stages must be some of {STAGES}. Received: {self.stages}")
+        if self.images < max(self.batch_sizes):
+            raise ValueError(f"images must be at least {max(self.batch_sizes)}. Received: {self.images}")
+        for side in (self.image_size, self.step_image_size):
+            Preprocessing(image_size=side)  # raises for a size that no record has
+
+
+def measure(config: BenchmarkConfig, folder: Path) -> list[Result]:
+    """Everything that was asked for, in a scratch folder."""
+    if config.records is None:
+        large = samples.synthetic(config.images, config.image_size, folder / "large")
+        small = samples.synthetic(config.images, config.step_image_size, folder / "small")
+    else:
+        large = small = samples.from_records(config.records, folder / "given")
+    results: list[Result] = []
+    for stage in progress(config.stages, len(config.stages), "measuring"):
+        results += _measure_stage(config, stage, large, small, results)
+    if config.peers:
+        scratch = folder / "peers"
+        scratch.mkdir()
+        results += peers.measure(config.timer, large, max(config.batch_sizes), small.side, scratch)
+    return results
+
+
+def _measure_stage(
+    config: BenchmarkConfig,
+    stage: Stage,
+    large: samples.Samples,
+    small: samples.Samples,
+    before: list[Result],
+) -> list[Result]:
+    batch_size = max(config.batch_sizes)
+    match stage:
+        case "limits":
+            limits = machine.raw_limits(config.timer, large.shards(large.raw), large.images, batch_size)
+            return [*limits, machine.decode_limit(config.timer, samples.jpegs(large.images[:_DECODED]))]
+        case "input":
+            return input_stages.measure(config.timer, large, batch_size)
+        case "step":
+            return train_step.measure(config.timer, config.batch_sizes, small.side)
+        case "goodput":
+            steps = [result for result in before if result.group == train_step.GROUP]
+            return goodput.measure(config.timer, small, config.batch_sizes[0], steps)
+
+
+def main(config: BenchmarkConfig) -> None:
+    """Measures, prints the tables and writes the files."""
+    described = machine.describe()
+    about = {
+        "command": shlex.join(["python", "-m", "pipeline.benchmark", *sys.argv[1:]]),
+        "machine": described,
+        "settings": dataclasses.asdict(config),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        results = measure(config, Path(folder))
+    ratios = comparisons.compare(results)
+    report.print_tables(Console(), results, ratios)
+    title = f"{described['processor']}, {described['cores']} cores; {', '.join(described['devices'])}"
+    report.write(Path(config.output), report.to_json(about, results, ratios), report.picture(results, title))
+    print(Path(config.output) / report.JSON)  # noqa: T201
+
+
+if __name__ == "__main__":
+    run(main, BenchmarkConfig, "python -m pipeline.benchmark")

@@ -1,0 +1,65 @@
+"""Input and training step together, and how much of the slower one's speed is left: the goodput."""
+
+from pipeline.benchmark.input_stages import drained, endless
+from pipeline.benchmark.result import Result
+from pipeline.benchmark.samples import Samples
+from pipeline.benchmark.timing import Timer
+from pipeline.benchmark.train_step import MODELS, Case, Training, batch_in_memory, precisions
+from pipeline.dataset import Cache
+from pipeline.precision import Precision
+
+GROUP = "input and training together"
+WAYS: dict[str, Cache] = {"streamed": "none", "in memory": "ram"}
+
+
+def measure(timer: Timer, samples: Samples, batch_size: int, steps: list[Result]) -> list[Result]:
+    """Every model in the precision that was measured to be its fastest, with augmentation."""
+    return [
+        result
+        for model in MODELS
+        for result in _measure_model(timer, samples, _fastest(steps, model, batch_size))
+    ]
+
+
+def _measure_model(timer: Timer, samples: Samples, case: Case) -> list[Result]:
+    training = Training(case, samples.side)
+    results = []
+    for way, cache in WAYS.items():
+        batches = endless(samples.raw, case.batch_size, cache)
+        alone = drained(timer, batches).median
+        # In turn, so that what else the machine does slows both.
+        step, together = training.rates(timer, batch_in_memory(case.batch_size, samples.side), batches)
+        details = ratios(alone, step.median, together.median)
+        results.append(Result(GROUP, f"{case}, {way}", together, details=details))
+    return results
+
+
+def ratios(input_alone: float, step_alone: float, together: float) -> dict[str, float]:
+    """Goodput and waiting, from images a second.
+
+    Returns:
+        `goodput`: the fraction that is reached of the slower one's speed; `waiting`: the share of time for
+        which the device waits for its input.
+    """
+    return {
+        "input_alone": input_alone,
+        "step_alone": step_alone,
+        "goodput": together / min(input_alone, step_alone),
+        "waiting": max(0.0, 1 - together / step_alone),
+    }
+
+
+def _fastest(steps: list[Result], model: str, batch_size: int) -> Case:
+    """The augmented case of the highest rate; without any that was measured, float32."""
+    found = [
+        result
+        for result in steps
+        if result.rates and (result.details["model"], result.details["batch_size"]) == (model, batch_size)
+    ]
+    rates = {(r.details["precision"], r.details["xla"]): r.rates.median for r in found if r.rates}
+    precision, xla = max(rates, key=lambda way: rates[way], default=(precisions()[0], False))
+    return Case(model, batch_size, _as_precision(precision), xla, augmented=True)
+
+
+def _as_precision(name: str) -> Precision:
+    return next(precision for precision in precisions() if precision == name)

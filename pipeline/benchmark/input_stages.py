@@ -1,0 +1,73 @@
+"""How fast the input alone is, stage by stage and in each way that `pipeline.dataset` has."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
+from pipeline.benchmark.result import Result, skipped
+from pipeline.benchmark.samples import Samples
+from pipeline.benchmark.timing import Rates, Timer
+from pipeline.dataset import Cache, make_dataset
+from tfrecords_builder.records import features_for_training
+
+GROUP = "input alone"
+STREAMED = "raw, streamed, shuffled"
+IN_MEMORY = "raw, in memory, shuffled"
+ENCODED = "JPEG, streamed, shuffled"
+
+
+def measure(timer: Timer, samples: Samples, batch_size: int) -> list[Result]:
+    """Reading, parsing, shuffling, decoding and augmenting."""
+    paths = [str(path) for path in samples.shards(samples.raw)]
+    read = tf.data.TFRecordDataset(paths).repeat().batch(batch_size)
+    stages = {
+        "raw, TFRecordDataset: read": read,
+        "raw, TFRecordDataset: read, parse": read.map(_parse, num_parallel_calls=tf.data.AUTOTUNE),
+        "raw, streamed, in order": endless(samples.raw, batch_size, "none", training=False),
+        STREAMED: endless(samples.raw, batch_size, "none"),
+        IN_MEMORY: endless(samples.raw, batch_size, "ram"),
+        ENCODED: endless(samples.jpeg, batch_size, "none"),
+    }
+    results = [
+        Result(GROUP, name, drained(timer, batches), details={"batch_size": batch_size})
+        for name, batches in stages.items()
+    ]
+    return [*results, _augmented(timer, samples, batch_size)]
+
+
+def endless(records: str, batch_size: int, cache: Cache, *, training: bool = True) -> tf.data.Dataset:
+    """The `train` split, epoch after epoch."""
+    return make_dataset(records, "train", batch_size=batch_size, training=training, cache=cache, epochs=None)
+
+
+def drained(timer: Timer, batches: tf.data.Dataset) -> Rates:
+    """Images a second that leave the pipeline when nothing is done with them."""
+    iterator = iter(batches)
+
+    @tf.function
+    def drain() -> tf.Tensor:
+        images = tf.constant(0)
+        for _ in tf.range(64):
+            images += tf.shape(tf.nest.flatten(next(iterator))[-1])[0]
+        return images
+
+    return timer.rates(lambda: int(drain()))
+
+
+def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    return tf.io.parse_example(serialized, features_for_training())
+
+
+def _augmented(timer: Timer, samples: Samples, batch_size: int) -> Result:
+    name = "augmentation, on the device"
+    if keras.backend.backend() != "tensorflow":
+        return skipped(GROUP, name, "timed on TensorFlow only; its share of the training step is below")
+    augment = tf.function(AcquisitionAugmentation(AugmentationConfig()))
+    images = tf.constant(samples.images[:batch_size])
+
+    def work() -> int:
+        np.asarray(augment(images, training=True)[0, 0, 0, 0])  # waits for the device
+        return len(images)
+
+    return Result(GROUP, name, timer.rates(work), details={"batch_size": batch_size})

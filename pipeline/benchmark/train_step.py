@@ -1,0 +1,147 @@
+"""How fast the training of `pipeline.train` runs on any input: its model, optimiser, metrics and loop."""
+
+import dataclasses
+import itertools
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.benchmark import flops
+from pipeline.benchmark.result import Result, skipped
+from pipeline.benchmark.timing import Rates, Timer
+from pipeline.model import ModelConfig
+from pipeline.precision import Precision
+from pipeline.train import TrainConfig, classifier_to_train, compile_model, trainable
+
+GROUP = "training step alone"
+MODELS = {
+    "small": ModelConfig(),  # the default one
+    "large": ModelConfig(filters=(32, 64, 128, 256)),
+}
+BURN_IN_STEPS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A way to train."""
+
+    model: str
+    """A name in MODELS."""
+    batch_size: int
+    precision: Precision
+    xla: bool
+    augmented: bool
+
+    def __str__(self) -> str:
+        augmentation = "augmented" if self.augmented else "not augmented"
+        xla = ", XLA" if self.xla else ""
+        return f"{self.model}, batch {self.batch_size}, {self.precision}{xla}, {augmentation}"
+
+
+class _Clock(keras.callbacks.Callback):
+    """Times the steps of one `fit`, without what it does before and after them."""
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        self.began = 0.0
+
+    # At the beginning: at the end of a batch Keras would wait for its metrics.
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.began = self.began or time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        float((logs or {})["loss"])  # waits for the device
+        self.seconds = time.perf_counter() - self.began
+
+
+class Training:
+    """A model that is trained for timing: compiled as `pipeline.train` does."""
+
+    def __init__(self, case: Case, side: int) -> None:
+        config = TrainConfig("", "", batch_size=case.batch_size, model=MODELS[case.model])
+        self.batch_size = case.batch_size
+        self.classifier = classifier_to_train(config, side, case.precision)
+        self.model = trainable(config, self.classifier) if case.augmented else self.classifier
+        compile_model(self.model, config, total_steps=1000, scale_loss=case.precision == "mixed_float16")
+        self.model.jit_compile = case.xla
+
+    def rates(self, timer: Timer, *inputs: tf.data.Dataset) -> list[Rates]:
+        """Images a second when training on each of some inputs without end, measured in turn."""
+        for batches in inputs:
+            self._seconds(batches, BURN_IN_STEPS)
+        expected = self._seconds(inputs[0], BURN_IN_STEPS) / BURN_IN_STEPS
+        steps = max(1, round(timer.seconds / expected))
+        turns = [[self._seconds(batches, steps) for batches in inputs] for _ in range(timer.repeats)]
+        images = steps * self.batch_size
+        return [Rates(tuple(images / turn[at] for turn in turns)) for at in range(len(inputs))]
+
+    def _seconds(self, batches: tf.data.Dataset, steps: int) -> float:
+        clock = _Clock()
+        self.model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
+        return clock.seconds
+
+
+def batch_in_memory(batch_size: int, side: int) -> tf.data.Dataset:
+    """The same batch of noise without end, which takes no time to make."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (batch_size, side, side, 1), dtype=np.uint8)
+    labels = generator.integers(0, 2, batch_size).astype(np.float32)
+    return tf.data.Dataset.from_tensors((images, labels)).repeat()
+
+
+def measure(timer: Timer, batch_sizes: tuple[int, ...], side: int) -> list[Result]:
+    """Every model in every precision, with and without XLA and augmentation."""
+    peaks = {precision: flops.peak(timer, precision).median for precision in precisions()}
+    results = [measure_case(timer, case, side, peaks[case.precision]) for case in cases(batch_sizes)]
+    if "mixed_float16" not in peaks:
+        results.append(skipped(GROUP, "mixed_float16", "no CPU has kernels for it: it takes minutes a step"))
+    return results
+
+
+def measure_case(timer: Timer, case: Case, side: int, peak: float) -> Result:
+    """The rate of one case, its operations, its fraction of the device's peak, its memory."""
+    training = Training(case, side)
+    (rates,) = training.rates(timer, batch_in_memory(case.batch_size, side))
+    operations = flops.training_flops(training.classifier)
+    details = dataclasses.asdict(case) | {
+        "flops_per_image": operations,
+        "fraction_of_peak": rates.median * operations / peak,
+        "device_memory_bytes": device_memory_bytes(),
+    }
+    return Result(GROUP, str(case), rates, details=details)
+
+
+def cases(batch_sizes: tuple[int, ...]) -> list[Case]:
+    """All that are measured; XLA is tried without augmentation, which it need not change."""
+    ways = [(False, False), (False, True), (True, False)]
+    if keras.backend.backend() == "jax":
+        ways = [(True, False), (True, True)]  # always compiles
+    return [
+        Case(model, batch_size, precision, *way)
+        for model, batch_size, precision, way in itertools.product(MODELS, batch_sizes, precisions(), ways)
+    ]
+
+
+def precisions() -> tuple[Precision, ...]:
+    """Those that the device has kernels for."""
+    if on_cpu():
+        return ("float32", "mixed_bfloat16")
+    return ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+def on_cpu() -> bool:
+    """Whether there is no other device to train on."""
+    return all("cpu" in device.lower() for device in keras.distribution.list_devices())
+
+
+def device_memory_bytes() -> int | None:
+    """The most that was in use on the first GPU so far; None without one."""
+    if on_cpu():
+        return None
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return int(jax.devices()[0].memory_stats()["peak_bytes_in_use"])
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
