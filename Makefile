@@ -25,6 +25,8 @@ lint: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile.serving
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec serving/config/compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet serving/config/kubernetes.yaml
 
 format: .venv
 	$(BIN)/ruff check --fix .

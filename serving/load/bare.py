@@ -1,0 +1,99 @@
+"""The exported function without a server: what the hardware could do, and what explanations cost."""
+
+import dataclasses
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import pipeline  # noqa: F401 - first, as it loads TensorFlow without its notes
+
+# isort: split
+import numpy as np
+import tensorflow as tf
+
+from pipeline import storage
+from serving.export import MODEL_NAME, versions
+from serving.server.servable import Servable
+from tfrecords_builder.command import UserError
+
+_WARM_UPS = 3
+
+
+def newest(models: str, model: str = MODEL_NAME) -> str:
+    """The folder of the newest version.
+
+    Raises:
+        UserError: if there is none.
+    """
+    base = storage.join(models, model)
+    numbers = versions(base)
+    if not numbers:
+        raise UserError(
+            f"{models!r} has no versions of {model!r}: run `python -m serving.export RUN {models}`"
+        )
+    return storage.join(base, str(numbers[-1]))
+
+
+def images_per_second(
+    folder: str, signature: str, images: Sequence[bytes], batch: int, seconds: float
+) -> float:
+    """Calls the exported function again and again, with full batches.
+
+    Args:
+        folder: of the version.
+        signature: which function.
+        images: sent in turn.
+        batch: images of a call.
+        seconds: how long.
+    """
+    function = tf.saved_model.load(folder).signatures[signature]
+    turns = itertools.cycle(images)
+    batches = [tf.constant(list(itertools.islice(turns, batch))) for _ in range(max(2, len(images) // batch))]
+    for given in batches[:_WARM_UPS]:
+        function(image_bytes=given)
+    calls, began = 0, time.perf_counter()
+    for given in itertools.cycle(batches):
+        function(image_bytes=given)
+        calls += 1
+        if time.perf_counter() - began >= seconds:
+            break
+    return calls * batch / (time.perf_counter() - began)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplanationCost:
+    """Medians for the same batch, in seconds."""
+
+    prediction: float
+    explanation: float
+    """Everything but the overlays, which are PNG files."""
+    with_overlays: float
+
+    @property
+    def ratio(self) -> float:
+        """An explanation without its overlay, in predictions."""
+        return self.explanation / self.prediction
+
+
+def explanation_cost(folder: str, images: Sequence[bytes], repeats: int) -> ExplanationCost:
+    """Times `serving_default` and `gradcam` in turn, in the C++ session that TensorFlow Serving uses."""
+    servable = Servable(MODEL_NAME, 1, folder)
+    batch = np.empty(len(images), object)
+    batch[:] = list(images)
+    inputs = {"image_bytes": batch}
+    without = sorted(set(servable.signature_defs["gradcam"].outputs) - {"overlay_bytes"})
+    calls: dict[str, Callable[[], object]] = {
+        "prediction": lambda: servable.run("serving_default", inputs),
+        "explanation": lambda: servable.run("gradcam", inputs, without),
+        "with_overlays": lambda: servable.run("gradcam", inputs),
+    }
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(_WARM_UPS + repeats):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if turn >= _WARM_UPS:
+                times[name].append(time.perf_counter() - began)
+    servable.close()
+    return ExplanationCost(**{name: statistics.median(values) for name, values in times.items()})
