@@ -44,7 +44,12 @@ class ModelConfig:
 
 
 def build_model(
-    config: ModelConfig, image_size: int, *, precision: str = "float32", seed: int = 0
+    config: ModelConfig,
+    image_size: int,
+    *,
+    precision: str = "float32",
+    seed: int = 0,
+    normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
 ) -> keras.Model:
     """Builds the classifier with freshly initialised weights.
 
@@ -54,6 +59,7 @@ def build_model(
         precision: a Keras dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`. The weights are
             float32 in each, and so are the logit and the sigmoid.
         seed: of the initial weights and of dropout.
+        normalization: the layer that normalises batches; Keras's own makes a model that Keras alone loads.
 
     Returns:
         A model from images (batch, image_size, image_size, 1), any numeric dtype, values 0 to 255, to
@@ -90,9 +96,9 @@ def build_model(
                 dtype=policy,
                 name=f"conv{block}_{position}",
             )(x)
-            x = keras.layers.BatchNormalization(
-                momentum=NORMALIZATION_MOMENTUM, dtype=policy, name=f"norm{block}_{position}"
-            )(x)
+            x = normalization(momentum=NORMALIZATION_MOMENTUM, dtype=policy, name=f"norm{block}_{position}")(
+                x
+            )
             name = FEATURES if (block, position) == last else f"relu{block}_{position}"
             x = keras.layers.Activation("relu", dtype=policy, name=name)(x)
     x = keras.layers.GlobalAveragePooling2D(dtype=policy, name="average")(x)

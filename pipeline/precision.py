@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def resolve(
-    choice: PrecisionChoice, build: Callable[[str], keras.Model], input_shape: tuple[int, ...]
+    choice: PrecisionChoice, build: Callable[[Precision], keras.Model], input_shape: tuple[int, ...]
 ) -> Precision:
     """Turns `auto` into the precision whose training step is measured to be the fastest.
 

@@ -14,6 +14,7 @@ from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
 from pipeline.checkpoint import Position, RunCheckpoint
 from pipeline.dataset import Cache, load_arrays, make_dataset, steps_per_epoch
 from pipeline.model import ModelConfig, build_model
+from pipeline.normalization import FusedBatchNormalization
 from pipeline.precision import Precision, PrecisionChoice
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError, run
@@ -122,7 +123,7 @@ def _chosen_precision(config: TrainConfig, content: Manifest) -> Precision:
     side = content.preprocessing.image_size
     return precision.resolve(
         config.precision,
-        lambda name: trainable(config, build_model(config.model, side, precision=name)),
+        lambda name: trainable(config, classifier_to_train(config, side, name)),
         (config.batch_size, side, side, 1),
     )
 
@@ -133,7 +134,7 @@ def fit(config: TrainConfig, content: Manifest, chosen: Precision) -> None:
     side = content.preprocessing.image_size
     steps = steps_per_epoch(content, "train", config.batch_size)
     with distribution.on_all_devices(config.batch_size):
-        classifier = build_model(config.model, side, precision=chosen, seed=config.seed)
+        classifier = classifier_to_train(config, side, chosen)
         model = trainable(config, classifier)
         compile_model(model, config, steps * config.epochs, scale_loss=chosen == "mixed_float16")
     keeper = RunCheckpoint(
@@ -190,6 +191,19 @@ def validation_dataset(config: TrainConfig, content: Manifest) -> tf.data.Datase
         return dataset
     weights = tf.constant([weight for _, weight in sorted(class_weights(content).items())])
     return dataset.map(lambda images, labels: (images, labels, tf.gather(weights, tf.cast(labels, tf.int32))))
+
+
+def classifier_to_train(config: TrainConfig, image_size: int, chosen: Precision) -> keras.Model:
+    """The classifier with freshly initialised weights, as fast to train as it can be.
+
+    Args:
+        config: of the training.
+        image_size: side of the images, in pixels.
+        chosen: precision.
+    """
+    return build_model(
+        config.model, image_size, precision=chosen, seed=config.seed, normalization=FusedBatchNormalization
+    )
 
 
 def trainable(config: TrainConfig, classifier: keras.Model) -> keras.Model:

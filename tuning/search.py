@@ -18,12 +18,12 @@ from rich.table import Table
 
 from pipeline import precision, runs, storage
 from pipeline.dataset import make_dataset, steps_per_epoch
-from pipeline.model import build_model
 from pipeline.train import (
     MONITOR,
     TrainConfig,
     check_both_classes,
     class_weights,
+    classifier_to_train,
     settings,
     train,
     trainable,
@@ -136,13 +136,11 @@ def _search_space(config: SearchConfig, content: Manifest) -> SearchSpace:
     base, side = config.training(), content.preprocessing.image_size
     chosen = precision.resolve(
         config.precision,
-        lambda name: trainable(base, build_model(base.model, side, precision=name)),
+        lambda name: trainable(base, classifier_to_train(base, side, name)),
         (config.batch_size, side, side, 1),
     )
-    base = dataclasses.replace(base, precision=chosen)
-    return SearchSpace(
-        base, side, steps_per_epoch(content, "train", config.batch_size), trial_epochs=config.trial_epochs
-    )
+    steps = steps_per_epoch(content, "train", config.batch_size)
+    return SearchSpace(base, chosen, side, steps, trial_epochs=config.trial_epochs)
 
 
 def _tuner(config: SearchConfig, space: SearchSpace) -> keras_tuner.Tuner:

@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import keras_tuner
 
-from pipeline.model import ModelConfig, build_model
-from pipeline.train import MONITOR, TrainConfig, compile_model, trainable
+from pipeline.model import ModelConfig
+from pipeline.precision import Precision
+from pipeline.train import MONITOR, TrainConfig, classifier_to_train, compile_model, trainable
 
 logger = logging.getLogger(__name__)
 
@@ -17,17 +18,25 @@ class SearchSpace(keras_tuner.HyperModel):
     """Depth, width, convolutions a block, dense layers, dropout and learning rate of the from-scratch CNN.
 
     Args:
-        base: everything that is not searched; its precision is not `auto`.
+        base: everything that is not searched.
+        precision: of the models.
         image_size: side of the images, in pixels.
         steps_per_epoch: of a trial, for the schedule of the learning rate.
         trial_epochs: of the longest trial, for the same.
     """
 
     def __init__(
-        self, base: TrainConfig, image_size: int, steps_per_epoch: int, *, trial_epochs: int
+        self,
+        base: TrainConfig,
+        precision: Precision,
+        image_size: int,
+        steps_per_epoch: int,
+        *,
+        trial_epochs: int,
     ) -> None:
         super().__init__(name="pneumonia_cnn")
         self.base = base
+        self.precision = precision
         self.image_size = image_size
         self.steps_per_epoch = steps_per_epoch
         self.trial_epochs = trial_epochs
@@ -35,10 +44,9 @@ class SearchSpace(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The compiled model, augmentation in front, of one choice."""
         config = self.chosen(hp)
-        classifier = build_model(config.model, self.image_size, precision=config.precision, seed=config.seed)
-        model = trainable(config, classifier)
+        model = trainable(config, classifier_to_train(config, self.image_size, self.precision))
         epochs = hp.values.get("tuner/epochs", self.trial_epochs)  # Hyperband's trials differ in length
-        scale_loss = config.precision == "mixed_float16"
+        scale_loss = self.precision == "mixed_float16"
         compile_model(model, config, self.steps_per_epoch * epochs, scale_loss=scale_loss)
         return model
 
