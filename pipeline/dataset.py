@@ -25,7 +25,6 @@ Batches are not copied to a GPU ahead: Keras on JAX takes them from NumPy, Mirro
 GPUs by itself, and `prefetch_to_device` must be the very last step, which a caller may want to add to.
 """
 
-import functools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -119,6 +118,46 @@ def make_dataset(
 def steps_per_epoch(content: Manifest, split: Split, batch_size: int, shard: tuple[int, int] = (0, 1)) -> int:
     """Batches of one epoch, the last and perhaps smaller one included; the same on every host."""
     return host_share(content, split, batch_size, shard).batches
+
+
+def from_service(
+    address: str,
+    records: str,
+    split: Split,
+    *,
+    batch_size: int,
+    training: bool,
+    seed: int = 0,
+    epoch: int = 0,
+    job_name: str | None = None,
+) -> tf.data.Dataset:
+    """One epoch of batches that other hosts prepare: the workers of a tf.data service.
+
+    Sharding is dynamic: a worker that is free takes the next shard, so that every record comes exactly once,
+    unless a worker dies, whose shards under way are then lost. In which order batches arrive depends on the
+    workers, and each of them may end with a smaller batch.
+
+    Args:
+        address: of the dispatcher, as in `grpc://127.0.0.1:5000`.
+        records: a folder that all workers can open.
+        split: as for `make_dataset`, like all that follow.
+        batch_size: images a batch.
+        training: shuffle the shards, and the records of each worker.
+        seed: of the order.
+        epoch: which epoch it is, which decides the order.
+        job_name: of the epoch, if several hosts train on it: each batch goes to one of them.
+
+    Returns:
+        Dataset as of `make_dataset`, of unknown cardinality.
+    """
+    content = manifest.load(records)
+    share = host_share(content, split, batch_size)
+    _check_shards(records, content, share)
+    serialized = _serialized(records, share.parts, shuffled=training, seed=_order_seed(seed, epoch))
+    service = tf.data.experimental.service.distribute(
+        tf.data.experimental.service.ShardingPolicy.DYNAMIC, address, job_name=job_name
+    )
+    return _parsed(serialized.batch(batch_size), content).apply(service).prefetch(tf.data.AUTOTUNE)
 
 
 def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
@@ -254,8 +293,7 @@ def _streaming(
     def one_epoch(epoch: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
         # Else the order would depend on the seed of the whole program, too. This sets it in this graph alone.
         tf.compat.v1.set_random_seed(1)
-        order = tf.random.stateless_uniform([], tf.stack([seed, epoch]), maxval=tf.int64.max, dtype=tf.int64)
-        serialized = _serialized(records, share.parts, shuffled=shuffled, seed=order)
+        serialized = _serialized(records, share.parts, shuffled=shuffled, seed=_order_seed(seed, epoch))
         batches = serialized.batch(share.batch_size)
         if share.records > share.batches * share.batch_size:
             sizes = [share.batch_size] * (share.batches - 1) + [share.batch_size + 1]
@@ -263,6 +301,10 @@ def _streaming(
         return _parsed(batches.skip(first_batch), content)
 
     return one_epoch
+
+
+def _order_seed(seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
+    return tf.random.stateless_uniform([], tf.stack([seed, epoch]), maxval=tf.int64.max, dtype=tf.int64)
 
 
 def _serialized(
@@ -273,16 +315,17 @@ def _serialized(
     def read(path: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(path).skip(first).take(count)
 
-    files = tf.data.Dataset.from_tensor_slices(
-        (
-            [f"{records.rstrip('/')}/{part.name}" for part in parts],
-            tf.constant([part.first for part in parts], tf.int64),
-            tf.constant([part.records for part in parts], tf.int64),
-        )
-    )
+    paths = tf.constant([f"{records.rstrip('/')}/{part.name}" for part in parts])
+    firsts = tf.constant([part.first for part in parts], tf.int64)
+    counts = tf.constant([part.records for part in parts], tf.int64)
     if not shuffled:
-        return files.flat_map(read)
-    interleaved = files.shuffle(len(parts), seed=seed).interleave(read, cycle_length=INTERLEAVED_SHARDS)
+        return tf.data.Dataset.from_tensor_slices((paths, firsts, counts)).flat_map(read)
+    # Not Dataset.shuffle: with it and interleave, every worker of a tf.data service reads all shards.
+    order = tf.random.experimental.stateless_shuffle(tf.range(len(parts)), seed=tf.stack([seed, 0]))
+    files = tf.data.Dataset.from_tensor_slices(
+        (tf.gather(paths, order), tf.gather(firsts, order), tf.gather(counts, order))
+    )
+    interleaved = files.interleave(read, cycle_length=INTERLEAVED_SHARDS)
     return interleaved.shuffle(SHUFFLE_BUFFER_RECORDS, seed=seed)
 
 
@@ -291,15 +334,18 @@ def _parsed(batches: tf.data.Dataset, content: Manifest) -> tf.data.Dataset:
     side = content.preprocessing.image_size
     features = features_for_training()
 
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        if content.encoding == "png":
+            return tf.io.decode_png(encoded, channels=1)
+        # The default is up to 10 grey levels off what the builder's OpenCV decodes.
+        return tf.io.decode_jpeg(encoded, channels=1, dct_method="INTEGER_ACCURATE")
+
     def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(batch, features)
         if content.encoding == "raw":
             pixels = tf.io.decode_raw(parsed["image"], tf.uint8, fixed_length=side * side)
         else:
-            decode = tf.io.decode_jpeg if content.encoding == "jpeg" else tf.io.decode_png
-            pixels = tf.map_fn(
-                functools.partial(decode, channels=1), parsed["image"], fn_output_signature=tf.uint8
-            )
+            pixels = tf.map_fn(decode, parsed["image"], fn_output_signature=tf.uint8)
         return tf.reshape(pixels, (-1, side, side, 1)), tf.cast(parsed["label"], tf.float32)
 
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE)

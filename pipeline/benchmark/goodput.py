@@ -1,10 +1,11 @@
 """Input and training step together, and how much of the slower one's speed is left: the goodput."""
 
+from pipeline.benchmark import train_step
 from pipeline.benchmark.input_stages import drained, endless
 from pipeline.benchmark.result import Result
 from pipeline.benchmark.samples import Samples
 from pipeline.benchmark.timing import Timer
-from pipeline.benchmark.train_step import MODELS, Case, Training, batch_in_memory, precisions
+from pipeline.benchmark.train_step import Case, Training, batch_in_memory, precisions
 from pipeline.dataset import Cache
 from pipeline.precision import Precision
 
@@ -16,7 +17,7 @@ def measure(timer: Timer, samples: Samples, batch_size: int, steps: list[Result]
     """Every model in the precision that was measured to be its fastest, with augmentation."""
     return [
         result
-        for model in MODELS
+        for model in train_step.MODELS
         for result in _measure_model(timer, samples, _fastest(steps, model, batch_size))
     ]
 
@@ -54,7 +55,9 @@ def _fastest(steps: list[Result], model: str, batch_size: int) -> Case:
     found = [
         result
         for result in steps
-        if result.rates and (result.details["model"], result.details["batch_size"]) == (model, batch_size)
+        if result.rates
+        and result.details["augmented"]
+        and (result.details["model"], result.details["batch_size"]) == (model, batch_size)
     ]
     rates = {(r.details["precision"], r.details["xla"]): r.rates.median for r in found if r.rates}
     precision, xla = max(rates, key=lambda way: rates[way], default=(precisions()[0], False))

@@ -114,7 +114,7 @@ def measure_case(timer: Timer, case: Case, side: int, peak: float) -> Result:
 
 
 def cases(batch_sizes: tuple[int, ...]) -> list[Case]:
-    """All that are measured; XLA is tried without augmentation, which it need not change."""
+    """All that are measured; TensorFlow has no XLA kernel for the augmentation's resampling."""
     ways = [(False, False), (False, True), (True, False)]
     if keras.backend.backend() == "jax":
         ways = [(True, False), (True, True)]  # always compiles
