@@ -8,7 +8,6 @@ affine resampling and one intensity step, with the Keras 3 API alone.
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -40,7 +39,7 @@ class AugmentationConfig:
     brightness: float = 0.15
     """Shift of the grey values, as a fraction of the full range."""
     noise: float = 0.03
-    """Largest standard deviation of Gaussian noise, as a fraction of the full range."""
+    """Largest standard deviation of white noise, as a fraction of the full range."""
     sharpness: float = 0.7
     """Largest share of a 3x3 binomial blur mixed into the image, or, to sharpen it, taken away; 0 to 1."""
 
@@ -56,6 +55,21 @@ class AugmentationConfig:
                 f"Received: {self.scale}, {self.anisotropy}, {self.contrast}"
             )
 
+
+_PROPERTIES = (
+    "rotation",
+    "scale",
+    "anisotropy",
+    "shear",
+    "shift_x",
+    "shift_y",
+    "gamma",
+    "contrast",
+    "brightness",
+    "noise",
+    "sharpness",
+)
+"""What is drawn for each image."""
 
 NO_AUGMENTATION = AugmentationConfig(**dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0.0))
 
@@ -89,42 +103,42 @@ class AcquisitionAugmentation(keras.layers.Layer):
         if not (training or self.in_validation):
             return images
         seeds = itertools.repeat(self.seed_generator) if training else itertools.count(self.seed)
-        moved = self._resample(images / 255.0, seeds)
-        return ops.clip(self._expose(moved, seeds), 0.0, 1.0) * 255.0
+        # One draw for all properties: on CPUs, many small ones take as long as the resampling itself.
+        drawn = keras.random.uniform((ops.shape(images)[0], len(_PROPERTIES)), -1.0, 1.0, seed=next(seeds))
+        draws = dict(zip(_PROPERTIES, ops.unstack(drawn, axis=1), strict=True))
+        moved = self._resample(images / 255.0, draws)
+        return ops.clip(self._expose(moved, draws, next(seeds)), 0.0, 1.0) * 255.0
 
-    def _resample(self, images: Any, seeds: Iterator[Any]) -> Any:
-        config, count, side = self.config, ops.shape(images)[0], images.shape[1]
-
-        def uniform(reach: float) -> Any:
-            return keras.random.uniform((count,), -reach, reach, seed=next(seeds))
-
+    def _resample(self, images: Any, draws: dict[str, Any]) -> Any:
+        config, side = self.config, images.shape[1]
         transforms = affine_transforms(
-            angle=uniform(math.radians(config.rotation)),
-            scale=1 + uniform(config.scale),
-            aspect=1 + uniform(config.anisotropy),
-            shear=uniform(config.shear),
-            shift_x=uniform(config.shift * side),
-            shift_y=uniform(config.shift * side),
+            angle=math.radians(config.rotation) * draws["rotation"],
+            scale=1 + config.scale * draws["scale"],
+            aspect=1 + config.anisotropy * draws["anisotropy"],
+            shear=config.shear * draws["shear"],
+            shift_x=config.shift * side * draws["shift_x"],
+            shift_y=config.shift * side * draws["shift_y"],
             side=side,
         )
         # Black corners would be a mark of the training images alone.
         return ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest")
 
-    def _expose(self, images: Any, seeds: Iterator[Any]) -> Any:
-        config, count = self.config, ops.shape(images)[0]
+    def _expose(self, images: Any, draws: dict[str, Any], noise_seed: Any) -> Any:
+        config = self.config
 
-        def uniform(reach: float) -> Any:
-            return keras.random.uniform((count, 1, 1, 1), -reach, reach, seed=next(seeds))
+        def uniform(name: str, reach: float) -> Any:
+            return ops.reshape(reach * draws[name], (-1, 1, 1, 1))
 
         if config.sharpness:
-            images = images + uniform(config.sharpness) * (_binomial_blur(images) - images)
-        gamma = ops.exp(uniform(config.gamma))
-        contrast = 1 + uniform(config.contrast)
-        brightness = uniform(config.brightness)
-        images = (ops.power(ops.clip(images, 1e-6, 1.0), gamma) - 0.5) * contrast + (0.5 + brightness)
+            images = images + uniform("sharpness", config.sharpness) * (_binomial_blur(images) - images)
+        gamma = ops.exp(uniform("gamma", config.gamma))
+        contrast = 1 + uniform("contrast", config.contrast)
+        brightness = uniform("brightness", config.brightness)
+        bent = ops.exp(gamma * ops.log(ops.clip(images, 1e-6, 1.0)))  # a power, in half of its time
+        images = (bent - 0.5) * contrast + (0.5 + brightness)
         if config.noise:
-            deviation = ops.abs(uniform(config.noise))
-            images = images + deviation * keras.random.normal(ops.shape(images), seed=next(seeds))
+            amplitude = math.sqrt(3) * ops.abs(uniform("noise", config.noise))  # uniform: its deviation's
+            images = images + amplitude * keras.random.uniform(ops.shape(images), -1.0, 1.0, seed=noise_seed)
         return images
 
     def get_config(self) -> dict[str, Any]:
