@@ -25,6 +25,7 @@ say "4. Export it, and serve it"
 run python -m serving.export "$folder/run" "$folder/models"
 grpc_port=$(free_port)
 rest_port=$(free_port)
+: > "$folder/server.log"
 printf '\033[2m$ %s\033[0m\n' "python -m serving.local $folder/models --grpc-port $grpc_port --rest-port $rest_port &"
 python -m serving.local "$folder/models" --grpc-port "$grpc_port" --rest-port "$rest_port" > "$folder/server.log" 2>&1 &
 server=$!
