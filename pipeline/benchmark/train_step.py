@@ -95,18 +95,19 @@ def batch_in_memory(batch_size: int, side: int) -> tf.data.Dataset:
 
 def measure(timer: Timer, batch_sizes: tuple[int, ...], side: int) -> list[Result]:
     """Every model in every precision, with and without XLA and augmentation."""
-    peaks = {precision: flops.peak(timer, precision).median for precision in precisions()}
-    results = [measure_case(timer, case, side, peaks[case.precision]) for case in cases(batch_sizes)]
-    if "mixed_float16" not in peaks:
+    results = [measure_case(timer, case, side) for case in cases(batch_sizes)]
+    if "mixed_float16" not in precisions():
         results.append(skipped(GROUP, "mixed_float16", "no CPU has kernels for it: it takes minutes a step"))
     return results
 
 
-def measure_case(timer: Timer, case: Case, side: int, peak: float) -> Result:
+def measure_case(timer: Timer, case: Case, side: int) -> Result:
     """The rate of one case, its operations, its fraction of the device's peak, its memory."""
     training = Training(case, side)
     (rates,) = training.rates(timer, batch_in_memory(case.batch_size, side))
     operations = flops.training_flops(training.classifier)
+    # Beside each case: what else the machine does would otherwise slow one and not the other.
+    peak = flops.peak(timer, case.precision).median
     details = dataclasses.asdict(case) | {
         "flops_per_image": operations,
         "fraction_of_peak": rates.median * operations / peak,
