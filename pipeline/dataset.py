@@ -16,10 +16,10 @@ they were built.
 An epoch holds every record exactly once, in a last batch that may be smaller. Epoch `e` of seed `s` has
 the same order wherever it starts, so that a training continued at epoch `e` sees what it would have seen.
 
-What is fixed, and why, measured on 2 cores with raw records of 224x224 pixels in the page cache:
-TFRecordDataset reads about 35,000 records/s on a core, of which its checksum and its copies take most, and no
-arrangement of interleaving, buffers, threads and parsing got far beyond it; mapped files give 70,000 to
-110,000. They need the recycled batches: new memory for each would cost half of that in page faults.
+What is fixed, and why, measured on 2 cores that were not idle, with raw records of 224x224 pixels in the page
+cache: TFRecordDataset read about 35,000 records/s, with much of the time in its checksum and its copies, and
+none of a dozen arrangements of interleaving, buffers, threads and parsing gave more than 36,000, shuffled;
+mapped files with recycled batches gave 69,000 to 114,000.
 
 Batches are not copied to a GPU ahead: Keras on JAX takes them from NumPy, MirroredStrategy prefetches to its
 GPUs by itself, and `prefetch_to_device` must be the very last step, which a caller may want to add to.
