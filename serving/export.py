@@ -6,6 +6,7 @@ that answers otherwise than the run.
 """
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -29,7 +30,8 @@ from tfrecords_builder.command import UserError, run
 MODEL_NAME = "pneumonia"
 TOLERANCE = 1e-3
 """Largest difference in probability between the run's model and the loaded SavedModel."""
-WARMUP_BATCH_SIZES = (1, 8)
+WARMUP_BATCH_SIZES = (1, 8, 32)
+"""The batch sizes that `serving/config/batching-gpu.config` allows."""
 
 EXTRA_ASSETS = "assets.extra"
 WARMUP_FILE = "tf_serving_warmup_requests"
@@ -110,6 +112,9 @@ def _write(loaded: Run, folder: str) -> None:
         source = storage.join(loaded.folder, name)
         if storage.exists(source):
             storage.write(storage.join(folder, EXTRA_ASSETS, "run", name), storage.read(source))
+    with tf.io.gfile.GFile(storage.join(loaded.folder, runs.MODEL), "rb") as model:
+        digest = hashlib.sha256(model.read()).hexdigest()
+    storage.write(storage.join(folder, EXTRA_ASSETS, "run", f"{runs.MODEL}.sha256"), f"{digest}\n")
 
 
 def _write_warmup(loaded: Run, folder: str) -> None:
@@ -153,7 +158,13 @@ def _check_answers(loaded: Run, folder: str) -> None:
         "gradcam": {"image_bytes": encoded},
     }
     for name, inputs in requests.items():
-        answer = signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
+        try:
+            answer = signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
+        except tf.errors.InvalidArgumentError as error:
+            reason = [line for line in error.message.splitlines() if line.strip() and "[[" not in line][-1]
+            raise ExportRefused(
+                f"signature {name!r} of the exported model cannot answer: {reason}; nothing was published"
+            ) from None
         difference = float(np.abs(answer["probability"].numpy() - expected).max())
         if not difference <= TOLERANCE:
             raise ExportRefused(

@@ -8,7 +8,8 @@
 
 The graph holds no Python, custom, XLA-compiled or GPU-only operation. An image that cannot be decoded gets
 `valid` false, probability -1, label INVALID, an empty heatmap and an empty overlay, and leaves its neighbours
-alone.
+alone. Weights that are no numbers fail every request, those of the warm-up first, so that no server lets such
+a version take over.
 """
 
 from typing import Any
@@ -63,6 +64,7 @@ class ServedClassifier(tf.Module):
     def _predict_and_explain(self, image_bytes: tf.Tensor) -> Outputs:
         images, valid = self._decode(image_bytes)
         probability, heatmap = self._explain(images, self._threshold)
+        probability = _checked(probability)
         heatmap = tf.where(valid[:, None, None], heatmap, 0.0)
         with tf.device(_HOST):
             pictures = tf.map_fn(
@@ -78,7 +80,7 @@ class ServedClassifier(tf.Module):
         return {"probability": probability, "label": self._label(probability)}
 
     def _probability(self, images: tf.Tensor) -> tf.Tensor:
-        return self._model(images, training=False)[:, 0]
+        return _checked(self._model(images, training=False)[:, 0])
 
     def _label(self, probability: tf.Tensor) -> tf.Tensor:
         return tf.where(probability >= self._threshold, CLASS_NAMES[PNEUMONIA], CLASS_NAMES[NORMAL])
@@ -108,3 +110,7 @@ class ServedClassifier(tf.Module):
             )
             whole = images.batch(tf.size(image_bytes, out_type=tf.int64))
             return whole.get_single_element()
+
+
+def _checked(probability: tf.Tensor) -> tf.Tensor:
+    return tf.debugging.check_numerics(probability, "the model's weights are damaged: probability")

@@ -7,17 +7,7 @@ import tensorflow as tf
 
 from pipeline import runs
 from pipeline.gradcam import gradcam
-
-NO_IMAGES = {
-    "nothing": b"",
-    "text": b"not an X-ray",
-    "cut off": cv2.imencode(".png", np.zeros((50, 50), np.uint8))[1].tobytes()[:40],
-    "zero bytes": bytes(500),
-    "claims 60000 x 60000 pixels": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-    + (60000).to_bytes(4, "big") * 2
-    + b"\x08\x00\x00\x00\x00"
-    + bytes(500),
-}
+from tests.serving.damage import BAD_IMAGES
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +74,12 @@ def test_the_explanation_is_that_of_the_pipeline(signatures, run, encoded_images
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "gradcam"])
-@pytest.mark.parametrize("kind", NO_IMAGES)
+@pytest.mark.parametrize("kind", BAD_IMAGES)
 def test_what_is_no_image_is_invalid_and_leaves_its_neighbours_alone(
     signatures, encoded_images, signature, kind
 ):
     alone = signatures[signature](image_bytes=tf.constant(encoded_images[:2]))
-    batch = [encoded_images[0], NO_IMAGES[kind], encoded_images[1]]
+    batch = [encoded_images[0], BAD_IMAGES[kind], encoded_images[1]]
 
     answer = signatures[signature](image_bytes=tf.constant(batch))
 

@@ -1,0 +1,89 @@
+"""Section 9 of the contract: TLS and mutual TLS by --ssl_config_file."""
+
+import datetime
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from serving.local import LocalConfig, serving
+from tests.serving.contract.wire import predict_request
+
+
+class Authority:
+    """Makes a key and a certificate, of its own or signed by another."""
+
+    def __init__(self, name: str, signer: "Authority | None" = None) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issuer = signer or self
+        now = datetime.datetime.now(datetime.UTC)
+        self._certificate = (
+            x509.CertificateBuilder()
+            .subject_name(self._name)
+            .issuer_name(issuer._name)
+            .public_key(self._key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
+            .sign(issuer._key, hashes.SHA256())
+        )
+        self.certificate = self._certificate.public_bytes(serialization.Encoding.PEM)
+        self.key = self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority("authority")
+
+
+def quoted(pem: bytes) -> str:
+    return '"' + pem.decode().replace("\n", "\\n") + '"'
+
+
+def started(models, tmp_path, authority, *, client_verify):
+    server = Authority("localhost", authority)
+    file = tmp_path / "ssl.config"
+    file.write_text(
+        f"server_key: {quoted(server.key)} server_cert: {quoted(server.certificate)} "
+        f"custom_ca: {quoted(authority.certificate)} client_verify: {str(client_verify).lower()}"
+    )
+    return serving(LocalConfig(models, grpc_port=0, rest_port=0, ssl_config_file=str(file)))
+
+
+def predict(port, images, credentials=None):
+    address = f"localhost:{port}"
+    channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+    with channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        return stub.Predict(predict_request(images[:1]), timeout=20)
+
+
+def test_tls(models, tmp_path, authority, encoded_images):
+    with started(models, tmp_path, authority, client_verify=False) as ports:
+        trusting = grpc.ssl_channel_credentials(authority.certificate)
+        assert predict(ports.grpc, encoded_images, trusting).model_spec.version.value == 1
+        other = grpc.ssl_channel_credentials(Authority("other").certificate)
+        for credentials in (None, other):
+            with pytest.raises(grpc.RpcError):
+                predict(ports.grpc, encoded_images, credentials)
+
+
+def test_mutual_tls(models, tmp_path, authority, encoded_images):
+    with started(models, tmp_path, authority, client_verify=True) as ports:
+        known = Authority("client", authority)
+        mutual = grpc.ssl_channel_credentials(authority.certificate, known.key, known.certificate)
+        assert predict(ports.grpc, encoded_images, mutual).model_spec.version.value == 1
+        stranger = Authority("stranger")
+        unknown = grpc.ssl_channel_credentials(authority.certificate, stranger.key, stranger.certificate)
+        for credentials in (grpc.ssl_channel_credentials(authority.certificate), unknown):
+            with pytest.raises(grpc.RpcError):
+                predict(ports.grpc, encoded_images, credentials)

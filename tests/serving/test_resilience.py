@@ -1,0 +1,289 @@
+"""What users do: publish good and broken versions under load, stop a server under load, send damaged images."""
+
+import dataclasses
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import runs
+from serving.export import EXTRA_ASSETS
+from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
+from serving.local import LocalConfig, serving
+from serving.server.batching import Batching
+from serving.signatures import ServedClassifier
+from tests.serving.contract.wire import b64, call, predict_request, rest, states
+from tests.serving.damage import BAD_IMAGES, mutated
+
+BATCHING = Path(__file__).parents[2] / "serving/config/batching-cpu.config"
+SECONDS = 120
+
+
+@dataclasses.dataclass
+class Load:
+    """Clients that send until they are told to stop."""
+
+    outcomes: Counter = dataclasses.field(default_factory=Counter)
+    versions: set = dataclasses.field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, ports, images, clients=6) -> None:
+        for number in range(clients):
+            if number % 3 == 2:
+                connection = RestConnection(f"127.0.0.1:{ports.rest}", SECONDS, "pneumonia")
+                requests = rest_requests([[image] for image in images], "serving_default")
+            else:
+                connection = GrpcConnection(f"127.0.0.1:{ports.grpc}", SECONDS)
+                requests = grpc_requests([[image] for image in images], "pneumonia", "serving_default")
+            thread = threading.Thread(target=self._send, args=(connection, requests))
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> Counter:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        return self.outcomes
+
+    def _send(self, connection, requests) -> None:
+        position = 0
+        while not self._ended.is_set():
+            self.outcomes[connection.send(requests[position % len(requests)])] += 1
+            position += 1
+        connection.close()
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def publish(version, base, number) -> None:
+    shutil.copytree(version, base / "unfinished")
+    (base / "unfinished").rename(base / str(number))
+
+
+@pytest.fixture
+def base(models, tmp_path) -> Path:
+    shutil.copytree(models, tmp_path / "models")
+    return tmp_path / "models/pneumonia"
+
+
+@pytest.fixture(scope="module")
+def broken(models, finished_run, tmp_path_factory) -> dict[str, Path]:
+    """Versions that look whole: cut off, with another signature, and with weights that are no numbers."""
+    folder = tmp_path_factory.mktemp("broken")
+    good = Path(models) / "pneumonia/1"
+    versions = {}
+    for name, file in (("truncated graph", "saved_model.pb"), ("truncated weights", None)):
+        versions[name] = folder / name
+        shutil.copytree(good, versions[name])
+        damaged = versions[name] / file if file else next((versions[name] / "variables").glob("*.data*"))
+        damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    run = runs.load(finished_run)
+    served = ServedClassifier(run.model, run.preprocessing, run.operating_point)
+    versions["another signature"] = folder / "another signature"
+    tf.saved_model.save(
+        served, str(versions["another signature"]), signatures={"serving_default": served.pixels}
+    )
+    logit = run.model.get_layer("logit")
+    logit.set_weights([np.full_like(weights, np.nan) for weights in logit.get_weights()])
+    served = ServedClassifier(run.model, run.preprocessing, run.operating_point)
+    versions["weights that are no numbers"] = folder / "weights"
+    tf.saved_model.save(served, str(folder / "weights"), signatures=served.signatures())
+    for name in ("another signature", "weights that are no numbers"):
+        shutil.copytree(good / EXTRA_ASSETS, versions[name] / EXTRA_ASSETS)
+    return versions
+
+
+@pytest.mark.parametrize("batching", [False, True])
+def test_a_broken_version_never_takes_over_and_fails_no_request(base, broken, encoded_images, batching):
+    load = Load()
+    config = LocalConfig(
+        str(base.parent),
+        grpc_port=0,
+        rest_port=0,
+        file_system_poll_wait_seconds=0.05,
+        max_num_load_retries=0,
+        enable_batching=batching,
+    )
+    with serving(config) as ports:
+        load.start(ports, encoded_images, clients=3)
+        for number, version in enumerate(broken.values(), start=2):
+            publish(version, base, number)
+            until(lambda number=number: states(ports.rest).get(number) == "END")
+            spec = call(ports.grpc, predict_request(encoded_images[:1])).model_spec
+            assert spec.version.value == 1
+        outcomes = load.stop()
+        assert states(ports.rest)[1] == "AVAILABLE"
+    assert set(outcomes) == {None}
+
+
+@pytest.mark.slow
+def test_20_versions_published_under_load_take_over_without_a_failed_request(base, encoded_images):
+    config = LocalConfig(
+        str(base.parent),
+        grpc_port=0,
+        rest_port=0,
+        file_system_poll_wait_seconds=0.1,
+        enable_batching=True,
+        batching_parameters_file=str(BATCHING),
+    )
+    load = Load()
+    memory = []
+    with serving(config) as ports:
+        load.start(ports, encoded_images)
+        for number in range(2, 22):
+            publish(base / "1", base, number)
+            until(lambda number=number: states(ports.rest).get(number) == "AVAILABLE")
+            spec = call(ports.grpc, predict_request(encoded_images[:1])).model_spec
+            assert spec.version.value == number
+            until(lambda number=number: states(ports.rest).get(number - 1) == "END")
+            memory.append(_resident_mib())
+        outcomes = load.stop()
+    assert set(outcomes) == {None}
+    # The allocator keeps some; twenty graphs that were not freed would be several hundred MiB.
+    assert memory[-1] - memory[4] < 100, memory
+
+
+def _resident_mib() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+@dataclasses.dataclass
+class Asked:
+    """What became of requests until the server was gone."""
+
+    answered: list = dataclasses.field(default_factory=list)
+    refused: list = dataclasses.field(default_factory=list)
+    """When the server was not there any more; a client ends with its first."""
+    lost: list = dataclasses.field(default_factory=list)
+    """Accepted, and then not answered."""
+
+    def over_grpc(self, port, images) -> None:
+        request = predict_request(images).SerializeToString()
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+            predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            while True:
+                try:
+                    predict(request, timeout=SECONDS)
+                    self.answered.append("grpc")
+                except grpc.RpcError as error:
+                    gone = error.code() == grpc.StatusCode.UNAVAILABLE
+                    (self.refused if gone else self.lost).append((time.monotonic(), error.details()))
+                    return
+
+    def over_rest(self, port, images) -> None:
+        body = {"inputs": [b64(image) for image in images]}
+        while True:
+            try:
+                status, _ = rest(port, "POST", "/v1/models/pneumonia:predict", body)
+            except OSError as error:  # no connection any more
+                self.refused.append((time.monotonic(), str(error)))
+                return
+            (self.answered if status == 200 else self.lost).append("rest")
+
+
+@pytest.mark.parametrize("batching", [False, True])
+def test_sigterm_under_load_answers_every_accepted_request(models, encoded_images, batching):
+    command = [sys.executable, "-m", "serving.local", models, "--grpc-port", "0", "--rest-port", "0"]
+    if batching:
+        command += ["--enable-batching", "--batching-parameters-file", str(BATCHING)]
+    asked = Asked()
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        grpc_port, rest_port = _ports(server.stdout.readline())
+        threads = [
+            threading.Thread(target=target, args=(port, encoded_images))
+            for target, port in [(asked.over_grpc, grpc_port)] * 8 + [(asked.over_rest, rest_port)] * 4
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: {"grpc", "rest"} <= set(asked.answered))
+        told = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert server.wait(timeout=SECONDS) == 0
+    finally:
+        server.kill()
+        server.stdout.close()
+    assert not asked.lost
+    assert len(asked.refused) == len(threads)
+    assert all(moment >= told for moment, _ in asked.refused)
+
+
+def _ports(ready: str) -> tuple[int, int]:
+    parts = ready.split()  # ready: gRPC HOST:PORT, REST http://HOST:PORT/v1/models
+    return int(parts[2].rstrip(",").rpartition(":")[2]), int(parts[4].split(":")[2].partition("/")[0])
+
+
+@pytest.fixture(scope="module")
+def batching_server(models):
+    config = LocalConfig(
+        models, grpc_port=0, rest_port=0, enable_batching=True, batching_parameters_file=str(BATCHING)
+    )
+    with serving(config) as ports:
+        yield ports
+
+
+def test_32_images_of_which_5_are_bad_in_one_batch_of_the_server(batching_server, encoded_images):
+    images = [encoded_images[position % 12] for position in range(27)]
+    for place, bad in zip((0, 7, 13, 20, 31), BAD_IMAGES.values(), strict=True):
+        images.insert(place, bad)
+    alone = [call(batching_server.grpc, predict_request([image])) for image in images]
+    together: list = [None] * 32
+
+    def ask(place):
+        together[place] = call(batching_server.grpc, predict_request([images[place]]))
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for place, (one, among_others) in enumerate(zip(alone, together, strict=True)):
+        assert list(one.outputs["valid"].bool_val) == [place not in (0, 7, 13, 20, 31)]
+        for name in ("valid", "label"):
+            assert one.outputs[name] == among_others.outputs[name]
+        expected = one.outputs["probability"].float_val[0]
+        assert among_others.outputs["probability"].float_val[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_2000_mutated_images_through_the_batching_server(batching_server, encoded_images):
+    files = [*encoded_images[:4], cv2.imencode(".jpg", np.full((300, 400), 90, np.uint8))[1].tobytes()]
+    variants = mutated(files, count=2000, seed=1)
+    size = Batching.read(str(BATCHING)).max_batch_size
+    answered = []
+
+    def ask(first):
+        for at in range(first, 2000, 4 * size):
+            response = call(batching_server.grpc, predict_request(variants[at : at + size]))
+            answered.extend(response.outputs["probability"].float_val)
+
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(0, 4 * size, size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(answered) == 2000
+    assert np.isfinite(answered).all()
