@@ -1,4 +1,4 @@
-"""What users do: publish good and broken versions under load, stop a server under load, send damaged images."""
+"""What users do: publish good and broken versions under load, stop a server under load, damage files."""
 
 import dataclasses
 import shutil
