@@ -3,10 +3,11 @@
 Three ways:
 
 - In memory (`cache="ram"`): the split is held once as uint8, and gathered by index.
-- Raw records of local shards: the files are mapped into memory, the place of every record is found once, and
-  batches are copied from there by index. What the operating system has room for stays in its page cache.
-- All others (JPEG, PNG, and what is read by a URL): shards are read in a new order each epoch, several at a
-  time, through a shuffle buffer.
+- Local shards that fit in this machine's memory: the files are mapped into it, the place of every record is
+  found once, and batches are copied, or decoded by OpenCV, from there by index. The operating system keeps
+  them in its page cache.
+- All others (larger ones, and what is read by a URL): shards are read from their beginning to their end, in a
+  new order each epoch, several at a time, through a shuffle buffer.
 
 By index, every epoch is a true global shuffle, and can begin at any batch at once. Through the buffer, splits
 of up to SHUFFLE_BUFFER_RECORDS are shuffled truly, and larger ones nearly: shards come in a random order and
@@ -16,10 +17,11 @@ they were built.
 An epoch holds every record exactly once, in a last batch that may be smaller. Epoch `e` of seed `s` has
 the same order wherever it starts, so that a training continued at epoch `e` sees what it would have seen.
 
-What is fixed, and why, measured on 2 cores that were not idle, with raw records of 224x224 pixels in the page
-cache: TFRecordDataset read about 35,000 records/s, with much of the time in its checksum and its copies, and
-none of a dozen arrangements of interleaving, buffers, threads and parsing gave more than 36,000, shuffled;
-mapped files with recycled batches gave 69,000 to 114,000.
+What is fixed, and why, measured on 2 cores with raw records of 224x224 pixels in the page cache
+(`python -m pipeline.benchmark --stages limits input`): TFRecordDataset read 41,000 records/s, much of the
+time in its checksum and its copies, and none of a dozen arrangements of interleaving, buffers, threads and
+parsing was faster when shuffled; mapped files with recycled batches gave 123,000. From a disk that is slow
+at random reads, the first epoch of mapped files is slow too.
 
 Batches are not copied to a GPU ahead: Keras on JAX takes them from NumPy, MirroredStrategy prefetches to its
 GPUs by itself, and `prefetch_to_device` must be the very last step, which a caller may want to add to.
@@ -31,6 +33,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -210,11 +213,13 @@ def _check_shards(records: str, content: Manifest, share: HostShare) -> None:
 
 def _way(records: str, content: Manifest, share: HostShare, cache: Cache) -> Way:
     """How the records are read, which is logged where it was not asked for."""
-    streaming = _from_mapped_shards if content.encoding == "raw" and Path(records).is_dir() else _streaming
+    stored = sum(shard.bytes for shard in content.splits[share.split].shards)
+    # Not the memory that happens to be free: a training that continues must come to the same way.
+    streaming = _from_mapped_shards if Path(records).is_dir() and stored <= _memory_bytes() else _streaming
     if cache != "auto":
         return _from_memory if cache == "ram" else streaming
-    needed = share.records * content.preprocessing.image_size**2
     free = _free_memory_bytes()
+    needed = share.records * content.preprocessing.image_size**2
     fits = needed <= SHARE_OF_FREE_MEMORY * free
     logger.info(
         "%s: %s, it takes %.0f MiB of the %.0f MiB free",
@@ -233,7 +238,11 @@ def _free_memory_bytes() -> int:
         kibibytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
         return int(kibibytes) << 10
     except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        return _memory_bytes() // 2
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _from_memory(
@@ -250,21 +259,24 @@ def _from_memory(
 def _from_mapped_shards(
     records: str, content: Manifest, share: HostShare, *, shuffled: bool, seed: int
 ) -> EpochFunction:
-    side = content.preprocessing.image_size
-    mapped = map_shards(records, share.parts, side * side)
+    side, is_raw = content.preprocessing.image_size, content.encoding == "raw"
+    mapped = map_shards(records, share.parts, side * side if is_raw else None)
     batches = RecycledBatches(share.batch_size + 1, side)
+    fill = mapped.copy_pixels if is_raw else mapped.decode
+    cv2.setNumThreads(1)  # the batches in parallel are the threads
 
-    def copy(positions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def take(positions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         batch = batches.take(len(positions))
-        mapped.copy_pixels(positions, batch)
+        fill(positions, batch)
         return batch, mapped.labels[positions]
 
     def gather(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = tf.numpy_function(copy, [positions], (tf.uint8, tf.float32), stateful=False)
+        images, labels = tf.numpy_function(take, [positions], (tf.uint8, tf.float32), stateful=False)
         return tf.ensure_shape(images, (None, side, side, 1)), tf.ensure_shape(labels, (None,))
 
-    # One copies at a time, as each holds the interpreter's lock.
-    return _by_index(share, gather, parallel=1, shuffled=shuffled, seed=seed)
+    # Who copies holds the interpreter's lock, so one does; who decodes does not.
+    parallel = 1 if is_raw else tf.data.AUTOTUNE
+    return _by_index(share, gather, parallel=parallel, shuffled=shuffled, seed=seed)
 
 
 def _by_index(

@@ -1,10 +1,10 @@
-"""Raw records of local shards, found once and then read at random from files mapped into memory.
+"""Records of local shards, found once and then read at random from files mapped into memory.
 
 A shard is a sequence of (length uint64, its CRC uint32, a serialized tf.train.Example, its CRC uint32), all
 little-endian. An Example is a tree of length-delimited protobuf fields (one byte of tag, a varint of length,
-the content), so that the pixels of a raw record lie somewhere in the file as they are. Finding them takes
-about 10 microseconds a record and touches two pages of it. The CRCs are not checked, which would read
-everything: that is what `python -m tfrecords_builder.verify` does.
+the content), so that the image of a record lies somewhere in the file as it is: raw pixels, or an encoded
+file. Finding it takes about 10 microseconds a record and touches two pages of it. The CRCs are not checked,
+which would read everything: that is what `python -m tfrecords_builder.verify` does.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,52 +27,75 @@ _LENGTH_DELIMITED = 2
 
 @dataclasses.dataclass(frozen=True)
 class MappedShards:
-    """Where the pixels of each record are, and its label."""
+    """Where the image of each record is, and its label."""
 
     shards: tuple[memoryview, ...]
     shard: list[int]
     """The shard of each record, as a position in `shards`."""
-    start: list[int]
-    """The first byte of its pixels."""
+    span: list[tuple[int, int]]
+    """The first byte of its image, and the first one behind it."""
     labels: NDArray[np.float32]
     """(records,), 0 or 1."""
 
+    def image(self, position: int) -> memoryview:
+        """The bytes of a record's image."""
+        start, end = self.span[position]
+        return self.shards[self.shard[position]][start:end]
+
     def copy_pixels(self, positions: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
-        """Copies the pixels of the records at `positions` into a batch (len(positions), ...)."""
+        """Copies the pixels of raw records at `positions` into a batch (len(positions), side, side, 1)."""
         # Through memoryviews: NumPy would let go of the interpreter's lock in each copy, at twice the time.
         target, record_bytes = batch.reshape(-1).data, batch[0].size
         for at, position in enumerate(positions.tolist()):
-            start = self.start[position]
-            pixels = self.shards[self.shard[position]][start : start + record_bytes]
-            target[at * record_bytes : (at + 1) * record_bytes] = pixels
+            target[at * record_bytes : (at + 1) * record_bytes] = self.image(position)
+
+    def decode(self, positions: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
+        """Decodes the JPEG or PNG records at `positions` into a batch (len(positions), side, side, 1).
+
+        OpenCV lets go of the interpreter's lock, so that several batches are decoded at a time.
+
+        Raises:
+            ValueError: for an image that is damaged, or of another size.
+        """
+        for target, position in zip(batch[..., 0], positions.tolist(), strict=True):
+            encoded = np.frombuffer(self.image(position), np.uint8)
+            pixels = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+            if pixels is None or pixels.shape != target.shape:
+                raise ValueError(f"record {position} is no image of {target.shape[0]} pixels a side")
+            target[:] = pixels
 
 
-def map_shards(folder: str, parts: tuple[ShardPart, ...], record_bytes: int) -> MappedShards:
-    """Maps the shards of `parts` and finds their raw records, of `record_bytes` of pixels each.
+def map_shards(folder: str, parts: tuple[ShardPart, ...], raw_bytes: int | None) -> MappedShards:
+    """Maps the shards of `parts` and finds their records.
+
+    Args:
+        folder: of the records.
+        parts: which shards, and which of their records.
+        raw_bytes: of the pixels of every raw record; None for encoded ones.
 
     Raises:
         UserError: if a shard holds something else; the message names it.
     """
-    mapped, shard, start, labels = [], [], [], []
+    mapped, shard, span, labels = [], [], [], []
     for number, part in enumerate(parts):
         path = Path(folder) / part.name
         view = np.memmap(path, np.uint8, "r").data
         mapped.append(view)
         try:
-            found = list(_records(view, part.first + part.records, record_bytes))[part.first :]
+            found = list(_records(view, part.first + part.records, raw_bytes))[part.first :]
         except (ValueError, IndexError, struct.error) as error:
             raise UserError(
                 f"{str(path)!r} is damaged ({error}): `python -m tfrecords_builder.verify {folder}` "
                 "names all that is"
             ) from None
         shard += [number] * part.records
-        start += [pixels for pixels, _ in found]
+        span += [image for image, _ in found]
         labels += [label for _, label in found]
-    return MappedShards(tuple(mapped), shard, start, np.array(labels, np.float32))
+    return MappedShards(tuple(mapped), shard, span, np.array(labels, np.float32))
 
 
-def _records(view: memoryview, count: int, record_bytes: int) -> Iterator[tuple[int, int]]:
-    """Where the pixels of each of the first `count` records begin, and its label."""
+def _records(view: memoryview, count: int, raw_bytes: int | None) -> Iterator[tuple[tuple[int, int], int]]:
+    """Where the image of each of the first `count` records begins and ends, and its label."""
     at = 0
     for _ in range(count):
         (length,) = struct.unpack_from("<Q", view, at)
@@ -79,23 +103,24 @@ def _records(view: memoryview, count: int, record_bytes: int) -> Iterator[tuple[
         at = begin + length + _CRC_BYTES
         if at > len(view):
             raise ValueError(f"a record of {length} bytes ends after the file")
-        yield _pixels_and_label(view, begin, begin + length, record_bytes)
+        image, label = _image_and_label(view, begin, begin + length)
+        if raw_bytes is not None and image[1] - image[0] != raw_bytes:
+            raise ValueError(f"{image[1] - image[0]} bytes of pixels, expected {raw_bytes}")
+        yield image, label
 
 
-def _pixels_and_label(view: memoryview, begin: int, end: int, record_bytes: int) -> tuple[int, int]:
-    pixels = label = None
+def _image_and_label(view: memoryview, begin: int, end: int) -> tuple[tuple[int, int], int]:
+    image = label = None
     for _, features, features_end in _fields(view, begin, end):
         for _, entry, entry_end in _fields(view, features, features_end):
             (_, key, key_end), (_, value, value_end) = _fields(view, entry, entry_end)
             name = bytes(view[key:key_end])
             if name == b"image":
-                pixels, pixels_end = _only_value(view, value, value_end, _BYTES_LIST)
-                if pixels_end - pixels != record_bytes:
-                    raise ValueError(f"{pixels_end - pixels} bytes of pixels, expected {record_bytes}")
+                image = _only_value(view, value, value_end, _BYTES_LIST)
             elif name == b"label":
                 label = view[_only_value(view, value, value_end, _INT64_LIST)[0]]
-            if pixels is not None and label is not None:
-                return pixels, label
+            if image is not None and label is not None:
+                return image, label
     raise ValueError("a record without image or label")
 
 

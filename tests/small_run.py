@@ -55,7 +55,8 @@ def write_records(
 
 def _record(images, labels, split, position, encoding) -> bytes:
     image = images[position]
-    pixels = image.tobytes() if encoding == "raw" else tf.io.encode_png(image).numpy()
+    encoders = {"png": tf.io.encode_png, "jpeg": tf.io.encode_jpeg}
+    pixels = image.tobytes() if encoding == "raw" else encoders[encoding](image).numpy()
     return serialize(
         Record(
             image=pixels,

@@ -14,6 +14,24 @@ from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError
 
 
+@pytest.fixture(autouse=True)
+def png_records_are_streamed(request, monkeypatch):
+    """As if they did not fit in memory; raw ones and JPEG are mapped, or held in memory."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("encoding") == "png":
+        monkeypatch.setattr(dataset_module, "_memory_bytes", lambda: 0)
+
+
+def test_the_same_epoch_by_index_whether_mapped_or_in_memory(write_records):
+    for encoding in ("raw", "jpeg"):
+        records = write_records({"train": 41}, encoding=encoding)
+        mapped, held = (
+            batches_of(make_dataset(records, "train", batch_size=7, training=True, cache=cache, seed=5))
+            for cache in ("none", "ram")
+        )
+        assert mapped == held
+
+
 def identities(dataset) -> list[bytes]:
     return [image.tobytes() for images, _ in dataset.as_numpy_iterator() for image in images]
 
