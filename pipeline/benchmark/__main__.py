@@ -34,7 +34,7 @@ class BenchmarkConfig:
     records: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="RECORDS")] = None
     """Folder of records whose `train` split is used; without it synthetic ones are made and removed again."""
     batch_sizes: tuple[int, ...] = (32,)
-    """Images a step; the input is measured with the largest, goodput with the first."""
+    """Images a step; the input is measured with the largest, goodput and PyTorch's step with the first."""
     image_size: int = 224
     """Side of the synthetic images that the input is measured on, in pixels."""
     step_image_size: int = 64
@@ -73,7 +73,8 @@ def measure(config: BenchmarkConfig, folder: Path) -> list[Result]:
     if config.peers:
         scratch = folder / "peers"
         scratch.mkdir()
-        results += peers.measure(config.timer, large, max(config.batch_sizes), small.side, scratch)
+        step = peers.Step(config.batch_sizes[0], small.side)
+        results += peers.measure(config.timer, large, max(config.batch_sizes), step, scratch)
     return results
 
 

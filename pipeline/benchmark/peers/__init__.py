@@ -1,5 +1,6 @@
 """Other input pipelines and another training step, on the same images in the same process."""
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,17 @@ INSTALL = "pip install 'chest-xray-pipeline[peers]'"
 ORIGINALS = 400  # files: 50 MB, and a second or more for the slowest
 
 
-def measure(timer: Timer, samples: Samples, batch_size: int, step_side: int, folder: Path) -> list[Result]:
-    """Every peer that is installed."""
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """The training step that is compared."""
+
+    batch_size: int
+    side: int
+    """Of the images, in pixels."""
+
+
+def measure(timer: Timer, samples: Samples, batch_size: int, step: Step, folder: Path) -> list[Result]:
+    """Every peer that is installed; `batch_size` is that of the input."""
     source = PeerInput(
         raw=samples.shards(samples.raw),
         records=len(samples.images),
@@ -32,7 +42,7 @@ def measure(timer: Timer, samples: Samples, batch_size: int, step_side: int, fol
         ("nvidia.dali", "DALI"): lambda: dali.measure(timer, source),
         ("grain", "grain + ArrayRecord"): lambda: grain_array_record.measure(timer, source),
         ("torch", "PyTorch DataLoader"): lambda: torch_loader.measure(timer, source),
-        ("torch", "PyTorch training step"): lambda: torch_step.measure(timer, batch_size, step_side),
+        ("torch", "PyTorch training step"): lambda: torch_step.measure(timer, step.batch_size, step.side),
     }
     results = []
     for (module, name), work in measurements.items():
