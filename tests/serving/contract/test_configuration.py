@@ -116,7 +116,7 @@ def test_a_reload_whose_new_model_cannot_be_loaded(models, base, tmp_path, encod
 
 
 BATCHING = """
-max_batch_size { value: 8 }
+max_batch_size { value: 32 }
 batch_timeout_micros { value: 500000 }
 max_enqueued_batches { value: 2 }
 num_batch_threads { value: 1 }
@@ -191,9 +191,9 @@ def test_a_request_that_cannot_be_joined_fails_alone(batching_server, encoded_im
 
 
 def test_a_request_larger_than_a_batch_is_refused(batching_server, encoded_images):
-    code, details = failure(batching_server.grpc, predict_request(encoded_images[:9]))
+    code, details = failure(batching_server.grpc, predict_request((encoded_images * 3)[:33]))
 
-    assert (code, "larger than maximum input batch size 8" in details) == ("INVALID_ARGUMENT", True)
+    assert (code, "larger than maximum input batch size 32" in details) == ("INVALID_ARGUMENT", True)
 
 
 def test_a_full_queue_is_unavailable_on_both_surfaces(batching_server, encoded_images):
@@ -201,7 +201,7 @@ def test_a_full_queue_is_unavailable_on_both_surfaces(batching_server, encoded_i
 
     def over_grpc():
         try:
-            call(batching_server.grpc, predict_request(encoded_images[:8] * 1, "gradcam"))
+            call(batching_server.grpc, predict_request((encoded_images * 3)[:32], "gradcam"))
         except grpc.RpcError as error:
             codes.append(error.code().name)
 
