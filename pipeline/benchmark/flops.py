@@ -14,13 +14,6 @@ inputs and one for that of the weights (Kaplan et al., arXiv:2001.08361, section
 MATRIX_SIDES = {"cpu": 2048, "gpu": 8192}
 PRODUCTS_A_CALL = {"cpu": 1, "gpu": 10}
 
-DATA_SHEET_PEAKS = {
-    "A100": {"float32": 156e12, "mixed_float16": 312e12, "mixed_bfloat16": 312e12},
-    "H100": {"float32": 495e12, "mixed_float16": 990e12, "mixed_bfloat16": 990e12},
-    "L4": {"float32": 60e12, "mixed_float16": 121e12, "mixed_bfloat16": 121e12},
-}
-"""Operations a second as NVIDIA's data sheets have them: dense, tensor cores, float32 as TF32."""
-
 
 def forward_flops(model: keras.Model) -> int:
     """Operations of the convolutions and dense layers for one image; a product and its sum are 2."""
