@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -11,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from pipeline.benchmark import comparisons, goodput, input_stages, machine, peers, report, samples, train_step
-from pipeline.benchmark.result import Result
+from pipeline.benchmark.result import Measurement, Result, by_group, in_turn
 from pipeline.benchmark.timing import Timer
 from tfrecords_builder.command import run
 from tfrecords_builder.preprocessing import Preprocessing
@@ -67,36 +68,45 @@ def measure(config: BenchmarkConfig, folder: Path) -> list[Result]:
         small = samples.synthetic(config.images, config.step_image_size, folder / "small")
     else:
         large = small = samples.from_records(config.records, folder / "given")
+    timer, first_batch_size = config.timer, config.batch_sizes[0]
+    parts: list[Callable[[list[Result]], list[Result]]] = []
+    if {"limits", "input"} & set(config.stages):
+        parts.append(lambda _: _measure_input(config, large, folder))
+    if "step" in config.stages:
+        parts.append(lambda _: train_step.measure(timer, config.batch_sizes, small.side))
+        if config.peers:
+            parts.append(lambda _: peers.measure_step(timer, first_batch_size, small.side))
+    if "goodput" in config.stages:
+        parts.append(lambda before: goodput.measure(timer, small, first_batch_size, before))
     results: list[Result] = []
-    for stage in progress(config.stages, len(config.stages), "measuring"):
-        results += _measure_stage(config, stage, large, small, results)
-    if config.peers:
-        scratch = folder / "peers"
-        scratch.mkdir()
-        step = peers.Step(config.batch_sizes[0], small.side)
-        results += peers.measure(config.timer, large, max(config.batch_sizes), step, scratch)
+    for part in progress(parts, len(parts), "measuring"):
+        results += part(results)
     return results
 
 
-def _measure_stage(
-    config: BenchmarkConfig,
-    stage: Stage,
-    large: samples.Samples,
-    small: samples.Samples,
-    before: list[Result],
-) -> list[Result]:
+def _measure_input(config: BenchmarkConfig, images: samples.Samples, folder: Path) -> list[Result]:
+    """Limits, stages and peers that read records in turn; then the peers that read image files.
+
+    Those decode for seconds ahead, and would slow what comes after them.
+    """
     batch_size = max(config.batch_sizes)
-    match stage:
-        case "limits":
-            limits = machine.raw_limits(config.timer, large.shards(large.raw), large.images, batch_size)
-            return [*limits, machine.decode_limit(config.timer, samples.jpegs(large.images[:_DECODED]))]
-        case "input":
-            return input_stages.measure(config.timer, large, batch_size)
-        case "step":
-            return train_step.measure(config.timer, config.batch_sizes, small.side)
-        case "goodput":
-            steps = [result for result in before if result.group == train_step.GROUP]
-            return goodput.measure(config.timer, small, config.batch_sizes[0], steps)
+    measurements: list[Measurement] = []
+    if "limits" in config.stages:
+        measurements += machine.raw_limits(images.shards(images.raw), images.images, batch_size)
+        measurements.append(machine.decode_limit(samples.jpegs(images.images[:_DECODED])))
+    if "input" in config.stages:
+        measurements += input_stages.measurements(images, batch_size)
+    if not config.peers:
+        return by_group(in_turn(config.timer, measurements))
+    scratch = folder / "peers"
+    scratch.mkdir()
+    source = peers.source(images, batch_size, scratch)
+    of_records, missing = peers.prepare(peers.ON_RECORDS, source)
+    results = in_turn(config.timer, measurements + of_records) + missing
+    of_files, missing = peers.prepare(peers.ON_FILES, source)
+    for measurement in of_files:
+        results += in_turn(config.timer, [measurement])
+    return by_group(results + missing)
 
 
 def main(config: BenchmarkConfig) -> None:

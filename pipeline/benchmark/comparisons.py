@@ -4,6 +4,7 @@ from pipeline.benchmark import goodput, input_stages, machine, train_step
 from pipeline.benchmark.peers import dali, grain_array_record, keras_directory
 from pipeline.benchmark.peers.source import INPUT_GROUP, STEP_GROUP
 from pipeline.benchmark.result import Result
+from pipeline.benchmark.timing import Rates
 
 _PAIRS = (
     (input_stages.STREAMED, machine.GROUP, machine.PLAIN_READ),
@@ -16,48 +17,50 @@ _PAIRS = (
 
 
 def compare(results: list[Result]) -> dict[str, float]:
-    """How many times as fast one is as the other, of those that were measured."""
-    medians = {(result.group, result.name): result.rates.median for result in results if result.rates}
+    """How many times as fast one is as the other, of those that were measured: medians over the rounds."""
+    rates = {(result.group, result.name): result.rates for result in results if result.rates}
     ratios = {
-        f"{ours} / {theirs}": medians[input_stages.GROUP, ours] / medians[group, theirs]
+        f"{ours} / {theirs}": rates[input_stages.GROUP, ours].over(rates[group, theirs])
         for ours, group, theirs in _PAIRS
-        if (input_stages.GROUP, ours) in medians and (group, theirs) in medians
+        if (input_stages.GROUP, ours) in rates and (group, theirs) in rates
     }
-    peers = [rate for (group, _), rate in medians.items() if group == INPUT_GROUP]
-    if peers and (input_stages.GROUP, input_stages.IN_MEMORY) in medians:
-        fastest = f"{input_stages.IN_MEMORY} / the fastest peer"
-        ratios[fastest] = medians[input_stages.GROUP, input_stages.IN_MEMORY] / max(peers)
+    peers = [rate for (group, _), rate in rates.items() if group == INPUT_GROUP]
+    if peers and (input_stages.GROUP, input_stages.IN_MEMORY) in rates:
+        in_memory = rates[input_stages.GROUP, input_stages.IN_MEMORY]
+        ratios[f"{input_stages.IN_MEMORY} / the fastest peer"] = in_memory.over(_fastest(peers))
+    ratios |= _augmentation(results) | _step(results)
     goodputs = [result.details["goodput"] for result in results if result.group == goodput.GROUP]
-    if goodputs:
-        ratios["the least goodput"] = min(goodputs)
-    return ratios | _steps(results)
+    return ratios | ({"the least goodput": min(goodputs)} if goodputs else {})
 
 
-def _steps(results: list[Result]) -> dict[str, float]:
-    """The default model's fastest step against PyTorch's, and what augmentation adds to it."""
+def _augmentation(results: list[Result]) -> dict[str, float]:
+    """What augmentation adds to the default model's step at the first batch size, in each precision."""
     ours = [
         result
         for result in results
-        if result.group == train_step.GROUP and result.details.get("model") == "small"
+        if result.group == train_step.GROUP and result.details.get("model") == "small" and result.rates
     ]
-    if not ours:
-        return {}
-    batch_size = ours[0].details["batch_size"]  # the first asked for, as PyTorch has it
     rates = {
-        (result.details["augmented"], result.details["precision"]): result.rates.median
+        (result.details["precision"], result.details["augmented"]): result.rates
         for result in ours
-        if result.rates and result.details["batch_size"] == batch_size and not result.details["xla"]
+        if result.details["batch_size"] == ours[0].details["batch_size"] and not result.details["xla"]
     }
-    plain = {precision: rate for (augmented, precision), rate in rates.items() if not augmented}
-    ratios = {
-        f"time of the small model's step with augmentation / without, {precision}": rate
-        / rates[True, precision]
-        for precision, rate in plain.items()
-        if (True, precision) in rates
+    return {
+        f"time of the small model's step with augmentation / without, {precision}": plain.over(augmented)
+        for (precision, is_augmented), plain in rates.items()
+        if not is_augmented and plain and (augmented := rates.get((precision, True)))
     }
-    peers = [result.rates.median for result in results if result.group == STEP_GROUP and result.rates]
-    if peers and plain:
-        ratios["small model's step, its fastest precision / PyTorch's fastest"] = max(plain.values()) / max(
-            peers
-        )
-    return ratios
+
+
+def _step(results: list[Result]) -> dict[str, float]:
+    """The fastest of our precisions against the fastest of PyTorch's."""
+    measured = [result for result in results if result.group == STEP_GROUP and result.rates]
+    ours = [result.rates for result in measured if not result.details["peer"] and result.rates]
+    theirs = [result.rates for result in measured if result.details["peer"] and result.rates]
+    if not (ours and theirs):
+        return {}
+    return {"small model's step, its fastest / PyTorch's fastest": _fastest(ours).over(_fastest(theirs))}
+
+
+def _fastest(rates: list[Rates]) -> Rates:
+    return max(rates, key=lambda one: one.median)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.benchmark.timing import Rates, Timer
+from pipeline.benchmark.timing import Meter, meter
 
 TRAINING_PER_FORWARD = 3
 """The backward pass takes about twice the operations of the forward pass: one product for the gradient of the
@@ -39,8 +39,8 @@ def _layer_flops(layer: keras.layers.Layer) -> int:
     return 2 * outputs * math.prod(layer.kernel.shape)
 
 
-def peak(timer: Timer, precision: str) -> Rates:
-    """Operations a second of a large matrix product in the given precision, on the training device."""
+def peak(precision: str) -> Meter:
+    """Of the operations a second of a large matrix product in the given precision, on the training device."""
     device = "cpu" if all("cpu" in name.lower() for name in keras.distribution.list_devices()) else "gpu"
     side, products = MATRIX_SIDES[device], PRODUCTS_A_CALL[device]
     dtype = precision.removeprefix("mixed_")
@@ -53,4 +53,4 @@ def peak(timer: Timer, precision: str) -> Rates:
         ops.convert_to_numpy(ops.cast(product[0, 0], "float32"))  # waits for the device
         return 2 * side**3 * products
 
-    return timer.rates(multiply)
+    return meter(multiply)

@@ -5,9 +5,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
-from pipeline.benchmark.result import Result, skipped
+from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.samples import Samples
-from pipeline.benchmark.timing import Rates, Timer
+from pipeline.benchmark.timing import Meter, meter
 from pipeline.dataset import Cache, make_dataset
 from tfrecords_builder.records import features_for_training
 
@@ -17,8 +17,8 @@ IN_MEMORY = "raw, in memory, shuffled"
 ENCODED = "JPEG, streamed, shuffled"
 
 
-def measure(timer: Timer, samples: Samples, batch_size: int) -> list[Result]:
-    """Reading, parsing, shuffling, decoding and augmenting."""
+def measurements(samples: Samples, batch_size: int) -> list[Measurement]:
+    """Reading, parsing, shuffling, decoding and, on TensorFlow, augmenting."""
     paths = [str(path) for path in samples.shards(samples.raw)]
     read = tf.data.TFRecordDataset(paths).repeat().batch(batch_size)
     stages = {
@@ -29,11 +29,10 @@ def measure(timer: Timer, samples: Samples, batch_size: int) -> list[Result]:
         IN_MEMORY: endless(samples.raw, batch_size, "ram"),
         ENCODED: endless(samples.jpeg, batch_size, "none"),
     }
-    results = [
-        Result(GROUP, name, drained(timer, batches), details={"batch_size": batch_size})
-        for name, batches in stages.items()
-    ]
-    return [*results, _augmented(timer, samples, batch_size)]
+    meters = {name: drained(batches) for name, batches in stages.items()}
+    if keras.backend.backend() == "tensorflow":  # elsewhere it is compiled with the step, and measured there
+        meters["augmentation, on the device"] = _augmented(samples, batch_size)
+    return [Measurement(GROUP, name, rate, {"batch_size": batch_size}) for name, rate in meters.items()]
 
 
 def endless(records: str, batch_size: int, cache: Cache, *, training: bool = True) -> tf.data.Dataset:
@@ -41,8 +40,8 @@ def endless(records: str, batch_size: int, cache: Cache, *, training: bool = Tru
     return make_dataset(records, "train", batch_size=batch_size, training=training, cache=cache, epochs=None)
 
 
-def drained(timer: Timer, batches: tf.data.Dataset) -> Rates:
-    """Images a second that leave the pipeline when nothing is done with them."""
+def drained(batches: tf.data.Dataset) -> Meter:
+    """Of the images a second that leave the pipeline when nothing is done with them."""
     iterator = iter(batches)
 
     @tf.function
@@ -52,17 +51,14 @@ def drained(timer: Timer, batches: tf.data.Dataset) -> Rates:
             images += tf.shape(tf.nest.flatten(next(iterator))[-1])[0]
         return images
 
-    return timer.rates(lambda: int(drain()))
+    return meter(lambda: int(drain()))
 
 
 def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return tf.io.parse_example(serialized, features_for_training())
 
 
-def _augmented(timer: Timer, samples: Samples, batch_size: int) -> Result:
-    name = "augmentation, on the device"
-    if keras.backend.backend() != "tensorflow":
-        return skipped(GROUP, name, "timed on TensorFlow only; its share of the training step is below")
+def _augmented(samples: Samples, batch_size: int) -> Meter:
     augment = tf.function(AcquisitionAugmentation(AugmentationConfig()))
     images = tf.constant(samples.images[:batch_size])
 
@@ -70,4 +66,4 @@ def _augmented(timer: Timer, samples: Samples, batch_size: int) -> Result:
         np.asarray(augment(images, training=True)[0, 0, 0, 0])  # waits for the device
         return len(images)
 
-    return Result(GROUP, name, timer.rates(work), details={"batch_size": batch_size})
+    return meter(work)

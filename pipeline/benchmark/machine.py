@@ -13,8 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.benchmark.result import Result
-from pipeline.benchmark.timing import Timer
+from pipeline.benchmark.result import Measurement
+from pipeline.benchmark.timing import meter
 
 GROUP = "the machine's limits"
 PLAIN_READ = "plain read() of the shards"
@@ -58,9 +58,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def raw_limits(
-    timer: Timer, shards: Sequence[Path], images: NDArray[np.uint8], batch_size: int
-) -> list[Result]:
+def raw_limits(shards: Sequence[Path], images: NDArray[np.uint8], batch_size: int) -> list[Measurement]:
     """Reading the shards, copying memory, and gathering batches of images (n, side, side, 1) by NumPy."""
     count = len(images)
     source, target = images[: count // 2], np.empty_like(images[: count // 2])
@@ -85,13 +83,13 @@ def raw_limits(
         return count
 
     return [
-        Result(GROUP, PLAIN_READ, timer.rates(read)),
-        Result(GROUP, "memory copy", timer.rates(copy)),
-        Result(GROUP, FANCY_INDEXING, timer.rates(index), details={"batch_size": batch_size}),
+        Measurement(GROUP, PLAIN_READ, meter(read)),
+        Measurement(GROUP, "memory copy", meter(copy)),
+        Measurement(GROUP, FANCY_INDEXING, meter(index), {"batch_size": batch_size}),
     ]
 
 
-def decode_limit(timer: Timer, encoded: Sequence[bytes]) -> Result:
+def decode_limit(encoded: Sequence[bytes]) -> Measurement:
     """Decoding images to gray with OpenCV, with as many threads as there are cores."""
     arrays = [np.frombuffer(image, np.uint8) for image in encoded]
     threads = len(os.sched_getaffinity(0))
@@ -107,4 +105,4 @@ def decode_limit(timer: Timer, encoded: Sequence[bytes]) -> Result:
             list(pool.map(decode_share, shares))
         return len(arrays)
 
-    return Result(GROUP, DECODE, timer.rates(decode), details={"threads": threads})
+    return Measurement(GROUP, DECODE, meter(decode), {"threads": threads})

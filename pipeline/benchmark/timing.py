@@ -1,9 +1,20 @@
-"""How something is timed: a burn-in, then repeats of a given length, of which median and spread are kept."""
+"""How something is timed: repeats of a given length, each after a burn-in, with their median and spread.
+
+What is compared is measured in turn, one repeat of each in every round: other work on the machine, and the
+clock of a processor that warms up, change within seconds by more than what is looked for, and so slow all of
+a round alike.
+"""
 
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+Meter = Callable[[float], float]
+"""Measures how many units a second are done, over about the given seconds, after a burn-in."""
+
+BURN_IN = 0.2
+"""Before each repeat, as a fraction of it: threads wake up, buffers fill, caches forget what was before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +38,11 @@ class Rates:
         """Of the fastest repeat."""
         return max(self.values)
 
+    def over(self, others: "Rates") -> float:
+        """How many times as fast as others: the median of the ratios of each round."""
+        ratios = [ours / theirs for ours, theirs in zip(self.values, others.values, strict=True)]
+        return statistics.median(ratios)
+
 
 @dataclasses.dataclass(frozen=True)
 class Timer:
@@ -37,9 +53,9 @@ class Timer:
     """
 
     repeats: int = 5
-    """Measurements of each, after a burn-in that is not counted."""
+    """Measurements of each, after one that is not counted."""
     seconds: float = 1.0
-    """Each measurement lasts at least this long."""
+    """Each measurement lasts about this long."""
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -47,15 +63,30 @@ class Timer:
         if self.seconds <= 0:
             raise ValueError(f"seconds must be positive. Received: {self.seconds}")
 
-    def rates(self, work: Callable[[], int]) -> Rates:
-        """Times `work`, which returns how many units it did, and is called until the seconds are over."""
-        self._once(work)
-        return Rates(tuple(self._once(work) for _ in range(self.repeats)))
+    def in_turn(self, meters: Sequence[Meter]) -> list[Rates]:
+        """Measures each once in every round."""
+        rounds = [[meter(self.seconds) for meter in meters] for _ in range(1 + self.repeats)]
+        return [Rates(values) for values in zip(*rounds[1:], strict=True)]
 
-    def _once(self, work: Callable[[], int]) -> float:
-        done, began = 0, time.perf_counter()
-        while True:
-            done += work()
-            elapsed = time.perf_counter() - began
-            if elapsed >= self.seconds:
-                return done / elapsed
+    def alone(self, meter: Meter) -> Rates:
+        """Measures one, repeat after repeat."""
+        return self.in_turn([meter])[0]
+
+
+def meter(work: Callable[[], int]) -> Meter:
+    """Of work that returns how many units it did, and is called until the seconds are over."""
+
+    def rate(seconds: float) -> float:
+        _rate(work, BURN_IN * seconds)
+        return _rate(work, seconds)
+
+    return rate
+
+
+def _rate(work: Callable[[], int], seconds: float) -> float:
+    done, began = 0, time.perf_counter()
+    while True:
+        done += work()
+        elapsed = time.perf_counter() - began
+        if elapsed >= seconds:
+            return done / elapsed

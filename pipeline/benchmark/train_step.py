@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from pipeline.benchmark import flops
 from pipeline.benchmark.result import Result, skipped
-from pipeline.benchmark.timing import Rates, Timer
+from pipeline.benchmark.timing import Meter, Timer
 from pipeline.model import ModelConfig
 from pipeline.precision import Precision
 from pipeline.train import TrainConfig, classifier_to_train, compile_model, trainable
@@ -42,14 +43,15 @@ class Case:
 
 
 class _Clock(keras.callbacks.Callback):
-    """Times the steps of one `fit`, without what it does before and after them."""
+    """Times the steps of one `fit` but the first ones, in which its input fills its buffers."""
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-        self.began = 0.0
+        self.began = time.perf_counter()
 
     # At the beginning: at the end of a batch Keras would wait for its metrics.
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        self.began = self.began or time.perf_counter()
+        if batch == BURN_IN_STEPS:
+            self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         float((logs or {})["loss"])  # waits for the device
@@ -66,20 +68,25 @@ class Training:
         self.model = trainable(config, self.classifier) if case.augmented else self.classifier
         compile_model(self.model, config, total_steps=1000, scale_loss=case.precision == "mixed_float16")
         self.model.jit_compile = case.xla
+        self._expected_seconds = 0.0
 
-    def rates(self, timer: Timer, *inputs: tf.data.Dataset) -> list[Rates]:
-        """Images a second when training on each of some inputs without end, measured in turn."""
-        for batches in inputs:
-            self._seconds(batches, BURN_IN_STEPS)
-        expected = self._seconds(inputs[0], BURN_IN_STEPS) / BURN_IN_STEPS
-        steps = max(1, round(timer.seconds / expected))
-        turns = [[self._seconds(batches, steps) for batches in inputs] for _ in range(timer.repeats)]
-        images = steps * self.batch_size
-        return [Rates(tuple(images / turn[at] for turn in turns)) for at in range(len(inputs))]
+    def meter(self, batches: tf.data.Dataset) -> Meter:
+        """Of the images a second that are trained on, from an input without end."""
+
+        def rate(seconds: float) -> float:
+            if not self._expected_seconds:
+                self._seconds(batches, 1)  # compiles
+                self._expected_seconds = self._seconds(batches, BURN_IN_STEPS) / BURN_IN_STEPS
+            steps = max(1, round(seconds / self._expected_seconds))
+            return steps * self.batch_size / self._seconds(batches, steps)
+
+        return rate
 
     def _seconds(self, batches: tf.data.Dataset, steps: int) -> float:
         clock = _Clock()
-        self.model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
+        self.model.fit(
+            batches, steps_per_epoch=BURN_IN_STEPS + steps, callbacks=[clock], shuffle=False, verbose=0
+        )
         # When it ends Keras puts the averages into the model, whose arrays JAX then takes for the same ones.
         self.model.set_weights(self.model.get_weights())
         return clock.seconds
@@ -95,25 +102,37 @@ def batch_in_memory(batch_size: int, side: int) -> tf.data.Dataset:
 
 def measure(timer: Timer, batch_sizes: tuple[int, ...], side: int) -> list[Result]:
     """Every model in every precision, with and without XLA and augmentation."""
-    results = [measure_case(timer, case, side) for case in cases(batch_sizes)]
+    results = []
+    for _, alike in itertools.groupby(
+        cases(batch_sizes), lambda case: dataclasses.replace(case, xla=False, augmented=False)
+    ):
+        results += measure_cases(timer, list(alike), side)
     if "mixed_float16" not in precisions():
         results.append(skipped(GROUP, "mixed_float16", "no CPU has kernels for it: it takes minutes a step"))
     return results
 
 
-def measure_case(timer: Timer, case: Case, side: int) -> Result:
-    """The rate of one case, its operations, its fraction of the device's peak, its memory."""
-    training = Training(case, side)
-    (rates,) = training.rates(timer, batch_in_memory(case.batch_size, side))
-    operations = flops.training_flops(training.classifier)
-    # Beside each case: what else the machine does would otherwise slow one and not the other.
-    peak = flops.peak(timer, case.precision).median
-    details = dataclasses.asdict(case) | {
-        "flops_per_image": operations,
-        "fraction_of_peak": rates.median * operations / peak,
-        "device_memory_bytes": device_memory_bytes(),
-    }
-    return Result(GROUP, str(case), rates, details=details)
+def measure_cases(timer: Timer, alike: Sequence[Case], side: int) -> list[Result]:
+    """The rates of some ways to train one model in one precision, in turn.
+
+    Returns:
+        Results with the operations of each, the fraction of the device's peak, and the memory so far.
+    """
+    trainings = [Training(case, side) for case in alike]
+    inputs = [batch_in_memory(case.batch_size, side) for case in alike]
+    meters = [training.meter(batches) for training, batches in zip(trainings, inputs, strict=True)]
+    # Beside the cases: what else the machine does would otherwise slow one and not the other.
+    *rates, peak = timer.in_turn([*meters, flops.peak(alike[0].precision)])
+    results = []
+    for case, training, measured in zip(alike, trainings, rates, strict=True):
+        operations = flops.training_flops(training.classifier)
+        details = dataclasses.asdict(case) | {
+            "flops_per_image": operations,
+            "fraction_of_peak": measured.over(peak) * operations,
+            "device_memory_bytes": device_memory_bytes(),
+        }
+        results.append(Result(GROUP, str(case), measured, details=details))
+    return results
 
 
 def cases(batch_sizes: tuple[int, ...]) -> list[Case]:

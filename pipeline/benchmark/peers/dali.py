@@ -7,30 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
-from pipeline.benchmark.result import Result
-from pipeline.benchmark.timing import Timer
+from pipeline.benchmark.result import Measurement
+from pipeline.benchmark.timing import Meter, meter
 
 TFRECORDS = "DALI, TFRecords, raw, shuffled"
 ORIGINALS = "DALI, original-size JPEG"
 SHUFFLE_BUFFER_RECORDS = 1024  # DALI's default
 
 
-def measure(timer: Timer, source: PeerInput) -> list[Result]:
-    """Raw records, and JPEG files of original size."""
-    pipelines = {TFRECORDS: _tfrecords(source), ORIGINALS: _originals(source)}
-    return [
-        Result(INPUT_GROUP, name, _rates(timer, made, source.batch_size)) for name, made in pipelines.items()
-    ]
+def on_records(source: PeerInput) -> list[Measurement]:
+    """Raw records."""
+    return [Measurement(INPUT_GROUP, TFRECORDS, _meter(_tfrecords(source), source.batch_size))]
 
 
-def _rates(timer: Timer, pipeline: Any, batch_size: int) -> Any:
+def on_files(source: PeerInput) -> list[Measurement]:
+    """JPEG files of original size."""
+    return [Measurement(INPUT_GROUP, ORIGINALS, _meter(_originals(source), source.batch_size))]
+
+
+def _meter(pipeline: Any, batch_size: int) -> Meter:
     pipeline.build()
 
     def work() -> int:
         pipeline.run()
         return batch_size
 
-    return timer.rates(work)
+    return meter(work)
 
 
 def _tfrecords(source: PeerInput) -> Any:

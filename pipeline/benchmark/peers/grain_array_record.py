@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
-from pipeline.benchmark.result import Result
-from pipeline.benchmark.timing import Timer
+from pipeline.benchmark.result import Measurement
+from pipeline.benchmark.timing import meter
 from tfrecords_builder.records import deserialize
 
 NAME = "grain + ArrayRecord, raw, global shuffle"
 
 
-def measure(timer: Timer, source: PeerInput) -> list[Result]:
+def on_records(source: PeerInput) -> list[Measurement]:
     """The pixels of the raw records, in one ArrayRecord file of as many groups as records."""
     import grain
 
@@ -30,7 +30,7 @@ def measure(timer: Timer, source: PeerInput) -> list[Result]:
     def work() -> int:
         return sum(len(batch) for batch in itertools.islice(iterator, 4))
 
-    return [Result(INPUT_GROUP, NAME, timer.rates(work))]
+    return [Measurement(INPUT_GROUP, NAME, meter(work))]
 
 
 def _write_array_record(source: PeerInput) -> str:

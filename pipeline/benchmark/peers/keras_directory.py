@@ -5,19 +5,17 @@ import tensorflow as tf
 
 from pipeline.benchmark.input_stages import drained
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
-from pipeline.benchmark.result import Result
-from pipeline.benchmark.timing import Timer
+from pipeline.benchmark.result import Measurement
 
 ORIGINALS = "Keras image_dataset_from_directory, original-size JPEG"
 SMALL = "Keras image_dataset_from_directory, small JPEG"
 
 
-def measure(timer: Timer, source: PeerInput) -> list[Result]:
+def on_files(source: PeerInput) -> list[Measurement]:
     """Files of original size, and files of the size that is trained on."""
     folders = {ORIGINALS: source.originals, SMALL: source.small}
     return [
-        Result(INPUT_GROUP, name, drained(timer, _batches(folder, source)))
-        for name, folder in folders.items()
+        Measurement(INPUT_GROUP, name, drained(_batches(folder, source))) for name, folder in folders.items()
     ]
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
-from pipeline.benchmark.result import Result
-from pipeline.benchmark.timing import Timer
+from pipeline.benchmark.result import Measurement
+from pipeline.benchmark.timing import Meter, meter
 
 ORIGINALS = "PyTorch DataLoader, original-size JPEG"
 SMALL = "PyTorch DataLoader, small JPEG"
@@ -36,13 +36,13 @@ class _Files:
         return image[None], float("PNEUMONIA" in path)  # type: ignore[index, return-value]
 
 
-def measure(timer: Timer, source: PeerInput) -> list[Result]:
+def on_files(source: PeerInput) -> list[Measurement]:
     """Files of original size, and files of the size that is trained on."""
     folders = {ORIGINALS: source.originals, SMALL: source.small}
-    return [Result(INPUT_GROUP, name, _rates(timer, folder, source)) for name, folder in folders.items()]
+    return [Measurement(INPUT_GROUP, name, _meter(folder, source)) for name, folder in folders.items()]
 
 
-def _rates(timer: Timer, folder: str, source: PeerInput) -> Any:
+def _meter(folder: str, source: PeerInput) -> Meter:
     from torch.utils.data import DataLoader
 
     loader: Any = DataLoader(
@@ -54,7 +54,7 @@ def _rates(timer: Timer, folder: str, source: PeerInput) -> Any:
         multiprocessing_context="forkserver",  # TensorFlow's threads do not survive a fork
     )
     batches = _endless(loader)
-    return timer.rates(lambda: sum(len(images) for images, _ in itertools.islice(batches, 4)))
+    return meter(lambda: sum(len(images) for images, _ in itertools.islice(batches, 4)))
 
 
 def _endless(loader: Any) -> Iterator[Any]:

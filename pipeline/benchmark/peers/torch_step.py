@@ -1,15 +1,21 @@
-"""The training step of the same network in PyTorch: channels_last, fused AdamW, averaged weights."""
+"""The training step of the same network in PyTorch: channels_last, fused AdamW, averaged weights.
+
+It runs in a process of its own, as the threads of two frameworks get in each other's way, in turn with ours.
+"""
 
 import itertools
+import multiprocessing
 import os
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from pipeline.benchmark.peers.source import STEP_GROUP
-from pipeline.benchmark.result import Result, skipped
-from pipeline.benchmark.timing import Timer
+from pipeline.benchmark.result import Measurement, Result, in_turn, skipped
+from pipeline.benchmark.timing import Timer, meter
+from pipeline.benchmark.train_step import Case, Training, batch_in_memory, precisions
 from pipeline.model import NORMALIZATION_MOMENTUM, ModelConfig
 from pipeline.train import TrainConfig
 
@@ -18,19 +24,75 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def measure(timer: Timer, batch_size: int, side: int) -> list[Result]:
-    """The default model's step in every mode and precision, without augmentation and metrics."""
+    """The default model's step in every mode and precision, without augmentation: ours and PyTorch's.
+
+    Ours has its four metrics, PyTorch's none.
+    """
+    measurements, failed = _ours(batch_size, side), []
+    processes = []
+    for mode, precision in itertools.product(MODES, PRECISIONS):
+        name = f"PyTorch, small, batch {batch_size}, {precision}, {mode}"
+        process = _Process(mode, precision, batch_size, side)
+        processes.append(process)
+        if process.failure:
+            failed.append(skipped(STEP_GROUP, name, process.failure))
+        else:
+            measurements.append(Measurement(STEP_GROUP, name, process.rate, {"peer": True}))
+    try:
+        return in_turn(timer, measurements) + failed
+    finally:
+        for process in processes:
+            process.close()
+
+
+def _ours(batch_size: int, side: int) -> list[Measurement]:
+    batches = batch_in_memory(batch_size, side)
+    cases = [Case("small", batch_size, name, xla=False, augmented=False) for name in precisions()]
+    return [
+        Measurement(STEP_GROUP, f"ours, {case}", Training(case, side).meter(batches), {"peer": False})
+        for case in cases
+    ]
+
+
+class _Process:
+    """A process that takes steps for as many seconds as it is told, and answers with its rate."""
+
+    def __init__(self, mode: str, precision: str, batch_size: int, side: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, its_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(its_end, mode, precision, batch_size, side))
+        self._process.start()
+        its_end.close()
+        self.failure: str | None = self._connection.recv()
+        """Why it cannot take steps, if it cannot."""
+
+    def rate(self, seconds: float) -> float:
+        """Images a second."""
+        self._connection.send(seconds)
+        return float(self._connection.recv())
+
+    def close(self) -> None:
+        """Ends it."""
+        self._connection.close()
+        self._process.join()
+
+
+def _serve(connection: Connection, mode: str, precision: str, batch_size: int, side: int) -> None:
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    results = []
-    for mode, precision in itertools.product(MODES, PRECISIONS):
-        name = f"PyTorch, small, batch {batch_size}, {precision}, {mode}"
+    try:
+        rate = meter(_step(mode, precision, batch_size, side))
+    except Exception as error:
+        connection.send(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return
+    connection.send(None)
+    while True:
         try:
-            step = _step(mode, precision, batch_size, side)
-            results.append(Result(STEP_GROUP, name, timer.rates(step)))
-        except Exception as error:
-            results.append(skipped(STEP_GROUP, name, f"{type(error).__name__}: {str(error).splitlines()[0]}"))
-    return results
+            seconds = connection.recv()
+        except EOFError:
+            return
+        connection.send(rate(seconds))
 
 
 def _step(mode: str, precision: str, batch_size: int, side: int) -> Callable[[], int]:
