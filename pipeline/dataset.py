@@ -39,6 +39,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.called_until_exit import CalledUntilExit
 from pipeline.host_share import HostShare, ShardPart, host_share
 from pipeline.mapped_shards import map_shards
 from pipeline.recycled_batches import RecycledBatches
@@ -275,8 +276,10 @@ def _from_mapped_shards(
         fill(positions, batch)
         return batch, mapped.labels[positions]
 
+    called = CalledUntilExit(take)
+
     def gather(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = tf.numpy_function(take, [positions], (tf.uint8, tf.float32), stateful=False)
+        images, labels = tf.numpy_function(called, [positions], (tf.uint8, tf.float32), stateful=False)
         return tf.ensure_shape(images, (None, side, side, 1)), tf.ensure_shape(labels, (None,))
 
     # Who copies holds the interpreter's lock, so one does; who decodes does not.

@@ -15,6 +15,7 @@ from pipeline.checkpoint import Position, RunCheckpoint
 from pipeline.dataset import Cache, load_arrays, make_dataset, steps_per_epoch
 from pipeline.model import ModelConfig, build_model
 from pipeline.normalization import FusedBatchNormalization
+from pipeline.optimizer import FusedAdamW
 from pipeline.precision import Precision, PrecisionChoice
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError, run
@@ -227,7 +228,7 @@ def compile_model(
         warmup_target=config.learning_rate,
         warmup_steps=warmup_steps,
     )
-    optimizer = keras.optimizers.AdamW(
+    optimizer = FusedAdamW(
         rate,
         weight_decay=config.weight_decay,
         use_ema=True,

@@ -54,12 +54,16 @@ def _augmentation(results: list[Result]) -> dict[str, float]:
 
 def _step(results: list[Result]) -> dict[str, float]:
     """The fastest of our precisions against the fastest of PyTorch's."""
-    measured = [result for result in results if result.group == STEP_GROUP and result.rates]
-    ours = [result.rates for result in measured if not result.details["peer"] and result.rates]
-    theirs = [result.rates for result in measured if result.details["peer"] and result.rates]
-    if not (ours and theirs):
-        return {}
-    return {"small model's step, its fastest / PyTorch's fastest": _fastest(ours).over(_fastest(theirs))}
+    measured = [result for result in results if result.group == STEP_GROUP]
+    theirs = [result.rates for result in measured if result.details.get("peer") and result.rates]
+    ratios = {}
+    for metrics, name in ((False, "without metrics"), (True, "with four metrics")):
+        ours = [
+            result.rates for result in measured if result.details.get("metrics") is metrics and result.rates
+        ]
+        if ours and theirs:
+            ratios[f"small model's step {name} / PyTorch's without"] = _fastest(ours).over(_fastest(theirs))
+    return ratios
 
 
 def _fastest(rates: list[Rates]) -> Rates:

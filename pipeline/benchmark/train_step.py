@@ -59,14 +59,16 @@ class _Clock(keras.callbacks.Callback):
 
 
 class Training:
-    """A model that is trained for timing: compiled as `pipeline.train` does."""
+    """A model that is trained for timing: compiled as `pipeline.train` does, or without its metrics."""
 
-    def __init__(self, case: Case, side: int) -> None:
+    def __init__(self, case: Case, side: int, *, metrics: bool = True) -> None:
         config = TrainConfig("", "", batch_size=case.batch_size, model=MODELS[case.model])
         self.batch_size = case.batch_size
         self.classifier = classifier_to_train(config, side, case.precision)
         self.model = trainable(config, self.classifier) if case.augmented else self.classifier
         compile_model(self.model, config, total_steps=1000, scale_loss=case.precision == "mixed_float16")
+        if not metrics:
+            self.model.compile(self.model.optimizer, self.model.loss, auto_scale_loss=False)
         self.model.jit_compile = case.xla
         self._expected_seconds = 0.0
 
