@@ -15,6 +15,10 @@ Meter = Callable[[float], float]
 
 BURN_IN = 0.2
 """Before each repeat, as a fraction of it: threads wake up, buffers fill, caches forget what was before."""
+IDLE_SECONDS = 0.05
+IDLE_LOAD = 0.1
+"""Of one core, below which a process is idle."""
+IDLE_PATIENCE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +69,12 @@ class Timer:
 
     def in_turn(self, meters: Sequence[Meter]) -> list[Rates]:
         """Measures each once in every round."""
-        rounds = [[meter(self.seconds) for meter in meters] for _ in range(1 + self.repeats)]
+        rounds = [[self._one(meter) for meter in meters] for _ in range(1 + self.repeats)]
         return [Rates(values) for values in zip(*rounds[1:], strict=True)]
+
+    def _one(self, meter: Meter) -> float:
+        _wait_until_idle()
+        return meter(self.seconds)
 
     def alone(self, meter: Meter) -> Rates:
         """Measures one, repeat after repeat."""
@@ -81,6 +89,16 @@ def meter(work: Callable[[], int]) -> Meter:
         return _rate(work, seconds)
 
     return rate
+
+
+def _wait_until_idle() -> None:
+    """Until the threads of this process rest: what was measured before may still fill its buffers."""
+    deadline = time.monotonic() + IDLE_PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        before = time.process_time()
+        time.sleep(IDLE_SECONDS)
+        if time.process_time() - before < IDLE_LOAD * IDLE_SECONDS:
+            return
 
 
 def _rate(work: Callable[[], int], seconds: float) -> float:

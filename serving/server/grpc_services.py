@@ -54,17 +54,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     @_with_status
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - the protocol's name
         """Runs a signature."""
-        began = time.perf_counter()
-        model, status = request.model_spec.name, "OK"
-        try:
-            response = self._predict(request, context)
-            self._metrics.record_request(model, "Predict", "GRPC", time.perf_counter() - began)
-        except StatusError as error:
-            status = error.code.name
-            raise
-        finally:
-            self._metrics.count_request(model, status)
-        return response
+        with self._metrics.request(request.model_spec.name, "Predict", "GRPC"):
+            return self._predict(request, context)
 
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         if not context.is_active():  # its deadline passed while it waited: nobody reads the answer

@@ -1,8 +1,13 @@
 """Counts and latencies of requests, as TensorFlow Serving names and writes them for Prometheus."""
 
 import bisect
+import contextlib
 import threading
+import time
 from collections import defaultdict
+from collections.abc import Iterator
+
+from serving.server.status import StatusError
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
@@ -25,17 +30,32 @@ class Metrics:
         self._counts: dict[Labels, int] = defaultdict(int)
         self._latencies: dict[str, dict[Labels, _Histogram]] = {REQUEST_LATENCY: {}, RUNTIME_LATENCY: {}}
 
-    def count_request(self, model: str, status: str) -> None:
-        """Counts a request that was answered with a status, as in OK or NOT_FOUND."""
+    @contextlib.contextmanager
+    def request(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Counts what is answered within by its status, and records how long it took if it succeeds.
+
+        Args:
+            model: its name.
+            api: as in Predict.
+            entrypoint: GRPC or REST.
+        """
+        began, status = time.perf_counter(), "INTERNAL"
+        try:
+            yield
+            status = "OK"
+        except StatusError as error:
+            status = error.code.name
+            raise
+        finally:
+            self._count(model, status)
+        labels = (("model_name", model), ("API", api), ("entrypoint", entrypoint))
+        self._record(REQUEST_LATENCY, labels, time.perf_counter() - began)
+
+    def _count(self, model: str, status: str) -> None:
         labels = (("model_name", model), ("status", status))
         with self._lock:
             if labels in self._counts or len(self._counts) < _MOST_CELLS:
                 self._counts[labels] += 1
-
-    def record_request(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
-        """Records how long a successful request took; `entrypoint` is GRPC or REST."""
-        labels = (("model_name", model), ("API", api), ("entrypoint", entrypoint))
-        self._record(REQUEST_LATENCY, labels, seconds)
 
     def record_runtime(self, model: str, api: str, seconds: float) -> None:
         """Records how long TensorFlow took for one."""

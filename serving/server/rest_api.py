@@ -160,17 +160,8 @@ class RestApi:
             return _error(StatusError(grpc.StatusCode.INTERNAL, "the server failed; its log says why"))
 
     def _post(self, name: str, version: str | None, label: str | None, verb: str, body: bytes) -> bytes:
-        began = time.perf_counter()
-        status = "OK"
-        try:
-            reply = self._infer(name, version, label, verb, body)
-            self._metrics.record_request(name, "Predict", "REST", time.perf_counter() - began)
-        except StatusError as error:
-            status = error.code.name
-            raise
-        finally:
-            self._metrics.count_request(name, status)
-        return reply
+        with self._metrics.request(name, "Predict", "REST"):
+            return self._infer(name, version, label, verb, body)
 
     def _infer(self, name: str, version: str | None, label: str | None, verb: str, body: bytes) -> bytes:
         number = _version_number(version)

@@ -21,6 +21,8 @@ from serving.export import EXTRA_ASSETS
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.local import LocalConfig, serving
 from serving.server.batching import Batching
+from serving.server.grpc_services import PredictionService
+from serving.server.rest_api import RestApi
 from serving.signatures import ServedClassifier
 from tests.serving.contract.wire import b64, call, predict_request, rest, states
 from tests.serving.damage import BAD_IMAGES, mutated
@@ -230,6 +232,45 @@ def test_sigterm_under_load_answers_every_accepted_request(models, encoded_image
     assert all(moment >= told for moment, _ in asked.refused)
 
 
+@pytest.mark.parametrize("batching", [False, True])
+def test_a_server_that_stops_answers_every_request_that_reached_it(
+    models, encoded_images, batching, monkeypatch
+):
+    reached, lock = Counter(), threading.Lock()
+
+    def counted(api, method):
+        def count_and_answer(*arguments):
+            with lock:
+                reached[api] += 1
+            return method(*arguments)
+
+        return count_and_answer
+
+    monkeypatch.setattr(PredictionService, "_predict", counted("grpc", PredictionService._predict))
+    monkeypatch.setattr(RestApi, "_post", counted("rest", RestApi._post))
+    config = LocalConfig(
+        models,
+        grpc_port=0,
+        rest_port=0,
+        enable_batching=batching,
+        batching_parameters_file=str(BATCHING) if batching else None,
+    )
+    asked = Asked()
+    with serving(config) as ports:
+        threads = [
+            threading.Thread(target=target, args=(port, encoded_images))
+            for target, port in [(asked.over_grpc, ports.grpc)] * 8 + [(asked.over_rest, ports.rest)] * 4
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: {"grpc", "rest"} <= set(asked.answered))
+    for thread in threads:
+        thread.join()
+
+    assert not asked.lost
+    assert reached == Counter(asked.answered)
+
+
 def _ports(ready: str) -> tuple[int, int]:
     parts = ready.split()  # ready: gRPC HOST:PORT, REST http://HOST:PORT/v1/models
     return int(parts[2].rstrip(",").rpartition(":")[2]), int(parts[4].split(":")[2].partition("/")[0])
@@ -274,16 +315,22 @@ def test_2000_mutated_images_through_the_batching_server(batching_server, encode
     size = Batching.read(str(BATCHING)).max_batch_size
     answered = []
 
-    def ask(first):
-        for at in range(first, 2000, 4 * size):
-            response = call(batching_server.grpc, predict_request(variants[at : at + size]))
+    def ask(batches):
+        for batch in batches:
+            response = call(batching_server.grpc, predict_request(batch))
             answered.extend(response.outputs["probability"].float_val)
 
-    threads = [threading.Thread(target=ask, args=(first,)) for first in range(0, 4 * size, size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def ask_for(images):
+        batches = [images[at : at + size] for at in range(0, len(images), size)]
+        threads = [threading.Thread(target=ask, args=(batches[first::4],)) for first in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return _resident_mib()
+
+    memory = [ask_for(variants[:1000]), ask_for(variants[1000:])]
 
     assert len(answered) == 2000
     assert np.isfinite(answered).all()
+    assert memory[1] - memory[0] < 50, memory  # what was leaked by image would be as much again
