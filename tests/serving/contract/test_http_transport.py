@@ -60,7 +60,12 @@ def test_a_gzip_body_is_inflated(local_server, encoded_images):
     assert status == 200
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}")[:-3], gzip.compress(bytes(101 << 20), 1)])
+# Names of their own: the bytes have the time of day, by which the workers of the tests would disagree.
+@pytest.mark.parametrize(
+    "body",
+    [b"no gzip", gzip.compress(b"{}")[:-3], gzip.compress(bytes(101 << 20), 1)],
+    ids=["no gzip", "cut off", "over 100 MB"],
+)
 def test_a_broken_gzip_body_and_one_over_100_mb_count_as_empty(local_server, body):
     status, reply = rest(local_server.rest, "POST", PREDICT, body, {"Content-Encoding": "gzip"})
 
