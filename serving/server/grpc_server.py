@@ -1,6 +1,8 @@
 """The gRPC server: its port, its encryption, its limits, and how it stops."""
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +19,39 @@ UNLIMITED = -1
 HEALTH_NAMES = ("", "ModelService", "PredictionService")  # TensorFlow Serving leaves out the package
 
 _THREADS = 64  # they wait for TensorFlow most of the time, and batches are made of requests that wait
+
+_QUIET_SECONDS = 0.2
+_DRAIN_SECONDS = 5.0
+
+
+class _Door(grpc.ServerInterceptor):
+    """Refuses requests once it is closed.
+
+    What waits inside gRPC when a server stops is cut off with CANCELLED, which no client tries again; what is
+    refused here is UNAVAILABLE.
+    """
+
+    def __init__(self) -> None:
+        self._is_closed = False
+        self._last = 0.0
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """See gRPC."""
+        self._last = time.monotonic()
+        if not self._is_closed:
+            return continuation(handler_call_details)
+        return grpc.unary_unary_rpc_method_handler(_refuse)
+
+    def close(self) -> None:
+        """Closes, and waits until nobody comes any more, or for as long as clients can be expected to go."""
+        self._is_closed = True
+        closed = self._last = time.monotonic()
+        while (now := time.monotonic()) - self._last < _QUIET_SECONDS and now - closed < _DRAIN_SECONDS:
+            time.sleep(_QUIET_SECONDS / 10)
+
+
+def _refuse(_: Any, context: grpc.ServicerContext) -> None:
+    context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
 
 
 class GrpcServer:
@@ -39,6 +74,7 @@ class GrpcServer:
         self, host: str, port: int, credentials: Any | None, *, concurrent: int, with_health: bool
     ) -> None:
         self._health = health.HealthServicer() if with_health else None
+        self._door = _Door()
         self._server = grpc.server(
             ThreadPoolExecutor(min(_THREADS, concurrent), thread_name_prefix="grpc"),
             options=[
@@ -47,6 +83,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # else a second server would silently share the port
             ],
             maximum_concurrent_rpcs=concurrent,
+            interceptors=[self._door],
         )
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if credentials is None:
@@ -67,6 +104,7 @@ class GrpcServer:
         """Accepts no more; the event is set when all that was accepted is answered, or `grace` is over."""
         if self._health is not None:
             self._health.enter_graceful_shutdown()
+        self._door.close()
         return self._server.stop(grace)
 
 
