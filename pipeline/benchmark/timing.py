@@ -76,10 +76,6 @@ class Timer:
         _wait_until_idle()
         return meter(self.seconds)
 
-    def alone(self, meter: Meter) -> Rates:
-        """Measures one, repeat after repeat."""
-        return self.in_turn([meter])[0]
-
 
 def meter(work: Callable[[], int]) -> Meter:
     """Of work that returns how many units it did, and is called until the seconds are over."""

@@ -45,9 +45,6 @@ class Case:
 class _Clock(keras.callbacks.Callback):
     """Times the steps of one `fit` but the first ones, in which its input fills its buffers."""
 
-    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-        self.began = time.perf_counter()
-
     # At the beginning: at the end of a batch Keras would wait for its metrics.
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         if batch == BURN_IN_STEPS:
