@@ -4,7 +4,7 @@ Three ways:
 
 - In memory (`cache="ram"`): the split is held once as uint8, and gathered by index.
 - Local shards that fit in this machine's memory: the files are mapped into it, the place of every record is
-  found once, and batches are copied, or decoded by OpenCV, from there by index. The operating system keeps
+  found once, and batches are copied, or decoded, from there by index. The operating system keeps
   them in its page cache.
 - All others (larger ones, and what is read by a URL): shards are read from their beginning to their end, in a
   new order each epoch, several at a time, through a shuffle buffer.
@@ -23,6 +23,9 @@ time in its checksum and its copies, and none of a dozen arrangements of interle
 parsing was faster when shuffled; mapped files with recycled batches gave 123,000. As many batches in parallel
 as there are cores decode fastest, at 9,600, and one more gather fastest, at 283,000; AUTOTUNE came to 7,900
 and 200,000. From a disk that is slow at random reads, the first epoch of mapped files is slow too.
+
+Of 1 to 16 batches ahead none was faster than PREFETCHED_BATCHES. AUTOTUNE would double its buffer whenever
+that was full and then ran empty, without end: a reader that paused now and then took 24 GiB in ten minutes.
 
 Batches are not copied to a GPU ahead: Keras on JAX takes them from NumPy, MirroredStrategy prefetches to its
 GPUs by itself, and `prefetch_to_device` must be the very last step, which a caller may want to add to.
@@ -60,6 +63,7 @@ SHARE_OF_FREE_MEMORY = 0.5
 """A split is held in memory by `auto` if it takes at most this share of what is free."""
 INTERLEAVED_SHARDS = 16
 SHUFFLE_BUFFER_RECORDS = 4096
+PREFETCHED_BATCHES = 4
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +121,7 @@ def make_dataset(
     if epochs is not None:
         batches = share.batches * epochs - first_batch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return dataset.prefetch(PREFETCHED_BATCHES)
 
 
 def steps_per_epoch(content: Manifest, split: Split, batch_size: int, shard: tuple[int, int] = (0, 1)) -> int:
@@ -162,7 +166,7 @@ def from_service(
     service = tf.data.experimental.service.distribute(
         tf.data.experimental.service.ShardingPolicy.DYNAMIC, address, job_name=job_name
     )
-    return _parsed(serialized.batch(batch_size), content).apply(service).prefetch(tf.data.AUTOTUNE)
+    return _parsed(serialized.batch(batch_size), content).apply(service).prefetch(PREFETCHED_BATCHES)
 
 
 def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:

@@ -8,7 +8,7 @@ from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
 from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.samples import Samples
 from pipeline.benchmark.timing import Meter, meter
-from pipeline.dataset import Cache, make_dataset
+from pipeline.dataset import PREFETCHED_BATCHES, Cache, make_dataset
 from tfrecords_builder.records import features_for_training
 
 GROUP = "input alone"
@@ -23,7 +23,9 @@ def measurements(samples: Samples, batch_size: int) -> list[Measurement]:
     read = tf.data.TFRecordDataset(paths).repeat().batch(batch_size)
     stages = {
         "raw, TFRecordDataset: read": read,
-        "raw, TFRecordDataset: read, parse": read.map(_parse, num_parallel_calls=tf.data.AUTOTUNE),
+        "raw, TFRecordDataset: read, parse": read.map(_parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+            PREFETCHED_BATCHES
+        ),
         "raw, streamed, in order": endless(samples.raw, batch_size, "none", training=False),
         STREAMED: endless(samples.raw, batch_size, "none"),
         IN_MEMORY: endless(samples.raw, batch_size, "ram"),

@@ -1,4 +1,5 @@
 import struct
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from scipy import stats
 from pipeline import dataset as dataset_module
 from pipeline.dataset import load_arrays, load_origins, make_dataset, steps_per_epoch
 from pipeline.host_share import host_share
+from pipeline.mapped_shards import MappedShards
 from tfrecords_builder import manifest
 from tfrecords_builder.command import UserError
 
@@ -223,6 +225,29 @@ def test_batches_that_are_held_are_not_overwritten(write_records):
     for epoch in range(5):
         ours = np.concatenate([batch.numpy() for batch, _ in held[epoch * 8 : epoch * 8 + 8]])
         np.testing.assert_array_equal(ours, images)
+
+
+def test_no_more_batches_are_made_ahead_however_often_the_reader_pauses(write_records, monkeypatch):
+    records = write_records({"train": 64}, shards=2)
+    made = []
+    copy_pixels = MappedShards.copy_pixels
+
+    def counted(*arguments):
+        made.append(1)
+        copy_pixels(*arguments)
+
+    monkeypatch.setattr(MappedShards, "copy_pixels", counted)
+    batches = iter(make_dataset(records, "train", batch_size=8, training=True, cache="none", epochs=None))
+
+    taken, ahead = 0, []
+    for _ in range(8):  # a buffer that grows when it was full and then ran empty would double each time
+        for _ in range(100):
+            next(batches)
+            taken += 1
+        time.sleep(0.1)
+        ahead.append(len(made) - taken)
+
+    assert 0 < max(ahead) <= dataset_module.PREFETCHED_BATCHES + 2, ahead
 
 
 def test_origins_are_in_the_order_of_the_arrays(records):
