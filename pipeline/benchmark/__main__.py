@@ -21,8 +21,6 @@ from tfrecords_builder.progress import progress
 Stage = Literal["limits", "input", "step", "goodput"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
-_DECODED = 1000  # images that the decoding limit is measured on
-
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
@@ -93,7 +91,7 @@ def _measure_input(config: BenchmarkConfig, images: samples.Samples, folder: Pat
     measurements: list[Measurement] = []
     if "limits" in config.stages:
         measurements += machine.raw_limits(images.shards(images.raw), images.images, batch_size)
-        measurements.append(machine.decode_limit(samples.jpegs(images.images[:_DECODED])))
+        measurements.append(machine.decode_limit(samples.jpegs(images.images)))
     if "input" in config.stages:
         measurements += input_stages.measurements(images, batch_size)
     if not config.peers:
