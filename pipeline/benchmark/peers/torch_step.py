@@ -1,9 +1,12 @@
 """The training step of the same network in PyTorch: channels_last, fused AdamW, averaged weights.
 
-It runs in a process of its own, as the threads of two frameworks get in each other's way, in turn with ours.
+Every way to train, ours too, runs in a process of its own, as it would in use: the threads of two frameworks
+get in each other's way, and what a process has trained before slows what it trains next.
 """
 
 import ctypes
+import dataclasses
+import functools
 import itertools
 import multiprocessing
 import os
@@ -16,7 +19,7 @@ import numpy as np
 
 from pipeline.benchmark.peers.source import STEP_GROUP
 from pipeline.benchmark.result import Measurement, Result, in_turn, skipped
-from pipeline.benchmark.timing import Timer, meter
+from pipeline.benchmark.timing import Meter, Timer, meter
 from pipeline.benchmark.train_step import Case, Training, batch_in_memory, precisions
 from pipeline.model import NORMALIZATION_MOMENTUM, ModelConfig
 from pipeline.train import TrainConfig
@@ -32,16 +35,14 @@ def measure(timer: Timer, batch_size: int, side: int) -> list[Result]:
 
     PyTorch's has no metrics; ours is measured with its four and without.
     """
-    measurements, failed = _ours(batch_size, side), []
-    processes = []
-    for mode, precision in itertools.product(MODES, PRECISIONS):
-        name = f"PyTorch, small, batch {batch_size}, {precision}, {mode}"
-        process = _Process(mode, precision, batch_size, side)
-        processes.append(process)
+    measurements, failed = [], []
+    ways = _ours(batch_size, side) + _theirs(batch_size, side)
+    processes = [_Process(way.prepare) for way in ways]
+    for way, process in zip(ways, processes, strict=True):
         if process.failure:
-            failed.append(skipped(STEP_GROUP, name, process.failure))
+            failed.append(skipped(STEP_GROUP, way.name, process.failure))
         else:
-            measurements.append(Measurement(STEP_GROUP, name, process.rate, {"peer": True}))
+            measurements.append(Measurement(STEP_GROUP, way.name, process.rate, way.details))
     try:
         return in_turn(timer, measurements) + failed
     finally:
@@ -49,31 +50,60 @@ def measure(timer: Timer, batch_size: int, side: int) -> list[Result]:
             process.close()
 
 
-def _ours(batch_size: int, side: int) -> list[Measurement]:
-    batches = batch_in_memory(batch_size, side)
+@dataclasses.dataclass(frozen=True)
+class _Way:
+    name: str
+    prepare: Callable[[], Meter]
+    """Is called in another process, and must be picklable."""
+    details: dict[str, Any]
+
+
+def _ours(batch_size: int, side: int) -> list[_Way]:
     cases = [Case("small", batch_size, name, xla=False, augmented=False) for name in precisions()]
     return [
-        Measurement(
-            STEP_GROUP,
+        _Way(
             f"ours, small, batch {batch_size}, {case.precision}, {'four' if metrics else 'no'} metrics",
-            Training(case, side, metrics=metrics).meter(batches),
+            functools.partial(_our_meter, case, side, metrics=metrics),
             {"peer": False, "metrics": metrics},
         )
         for case, metrics in itertools.product(cases, (True, False))
     ]
 
 
-class _Process:
-    """A process that takes steps for as many seconds as it is told, and answers with its rate."""
+def _our_meter(case: Case, side: int, *, metrics: bool) -> Meter:
+    return Training(case, side, metrics=metrics).meter(batch_in_memory(case.batch_size, side))
 
-    def __init__(self, mode: str, precision: str, batch_size: int, side: int) -> None:
+
+def _theirs(batch_size: int, side: int) -> list[_Way]:
+    return [
+        _Way(
+            f"PyTorch, small, batch {batch_size}, {precision}, {mode}",
+            functools.partial(_their_meter, mode, precision, batch_size, side),
+            {"peer": True},
+        )
+        for mode, precision in itertools.product(MODES, PRECISIONS)
+    ]
+
+
+def _their_meter(mode: str, precision: str, batch_size: int, side: int) -> Meter:
+    import torch
+
+    _keep_memory()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    return meter(_step(mode, precision, batch_size, side))
+
+
+class _Process:
+    """A process that trains for as many seconds as it is told, and answers with its rate."""
+
+    def __init__(self, prepare: Callable[[], Meter]) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, its_end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(its_end, mode, precision, batch_size, side))
+        self._process = context.Process(target=_serve, args=(its_end, prepare))
         self._process.start()
         its_end.close()
         self.failure: str | None = self._connection.recv()
-        """Why it cannot take steps, if it cannot."""
+        """Why it cannot train, if it cannot."""
 
     def rate(self, seconds: float) -> float:
         """Images a second."""
@@ -86,13 +116,9 @@ class _Process:
         self._process.join()
 
 
-def _serve(connection: Connection, mode: str, precision: str, batch_size: int, side: int) -> None:
-    import torch
-
-    _keep_memory()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+def _serve(connection: Connection, prepare: Callable[[], Meter]) -> None:
     try:
-        rate = meter(_step(mode, precision, batch_size, side))
+        rate = prepare()
     except Exception as error:
         connection.send(f"{type(error).__name__}: {str(error).splitlines()[0]}")
         return
