@@ -40,6 +40,12 @@ _CHANNEL_OPTIONS = (
     # Without it, clients of one process share connections, and a load test of 32 clients would test one.
     ("grpc.use_local_subchannel_pool", 1),
 )
+# A server that goes away cancels what it has begun; what the client cancels itself is not asked for its code.
+_PERHAPS_TEMPORARY = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+)
 _NO_CONNECTION = ("failed to connect", "DNS resolution failed", "connections to all backends failing")
 
 
@@ -86,7 +92,7 @@ class GrpcTransport:
         code, details = error.code(), error.details() or ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return too_late(self._address, deadline)
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+        if code in _PERHAPS_TEMPORARY:
             return self._perhaps_temporary(code, details)
         if code == grpc.StatusCode.NOT_FOUND or UNKNOWN_LABEL in details:
             return not_found(self._address, self._model, details)

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # 
 SIDE = 24
 UNDECODABLE = b"broken inside"  # an image that holds these bytes is INVALID to the server
 
-Fault = str  # "busy", "exhausted", "reset", "slow", "refuse", "fail"
+Fault = str  # "busy", "exhausted", "cancelled", "reset", "slow", "refuse", "fail"
 FaultOfRequest = Callable[[int], Fault | None]
 
 
@@ -85,6 +85,8 @@ class Model:
                 raise Refusal(503, grpc.StatusCode.UNAVAILABLE, "no capacity")
             case "exhausted":
                 raise Refusal(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full")
+            case "cancelled":  # as gRPC says where a server that goes away had begun
+                raise Refusal(503, grpc.StatusCode.CANCELLED, "CANCELLED")
             case "refuse":
                 raise Refusal(400, grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature")
             case "fail":

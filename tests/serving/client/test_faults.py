@@ -42,7 +42,7 @@ def assert_every_file_once(answers, files):
     assert [answer.probability for _, answer in answers] == pytest.approx(list(files.values()))
 
 
-@pytest.mark.parametrize("fault", ["busy", "exhausted", "slow"])
+@pytest.mark.parametrize("fault", ["busy", "exhausted", "cancelled", "slow"])
 def test_busy_and_slow(server, transport, files, fault):
     server.model.fault_of = often(fault)
     server.model.slowness = 0.05
@@ -113,9 +113,13 @@ def test_server_goes_away_and_comes_back(transport, files):
 
 def test_what_is_on_its_way_when_one_batch_fails_is_not_lost(server, transport, files):
     """Batch 2 is refused at once, while slow batches before and after it are still being answered."""
-    server.model.fault_of = lambda number: "slow"
-    faults = {2: "refuse"}
-    server.model.fault_of = lambda number: faults.get(number, "slow")
+    all_sent = threading.Barrier(6, timeout=10)
+
+    def fault_of(number):
+        all_sent.wait()
+        return "refuse" if number == 2 else "slow"
+
+    server.model.fault_of = fault_of
     limits = Limits(batch_size=1, in_flight=6)
     answers = []
     with Client(server.address(transport), transport, limits=limits) as client, pytest.raises(ServingError):
