@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ BYTES_SUFFIX = "_bytes"
 
 _QUOTED = 256  # characters of JSON that an error quotes
 _BYTE_ORDER_MARK = "\ufeff"
+_STRING_OR_INF = re.compile(r'"(?:[^"\\]|\\.)*"?|\bInf\b', re.DOTALL)
+_PYTHON_INF = {"Inf": "Infinity"}  # RapidJSON takes both, Python only one
 
 Arrays = dict[str, NDArray[Any]]
 Specs = Mapping[str, Any]
@@ -34,13 +37,24 @@ def parse_request(body: bytes) -> dict[str, Any]:
     if not text:
         raise invalid_argument("JSON Parse error: The document is empty")
     try:
-        request, _ = json.JSONDecoder(object_pairs_hook=_first_of_duplicates).raw_decode(text)
+        request = _first_value(text)
     except (ValueError, RecursionError) as error:
         where = getattr(error, "pos", 0)
         raise invalid_argument(f"JSON Parse error: Invalid value. at offset: {where}") from None
     if not isinstance(request, dict):
         raise invalid_argument(f"JSON Value: {_quote(request)} Is not object")
     return request
+
+
+def _first_value(text: str) -> Any:
+    decoder = json.JSONDecoder(object_pairs_hook=_first_of_duplicates)
+    try:
+        return decoder.raw_decode(text)[0]
+    except ValueError:
+        spelled_out = _STRING_OR_INF.sub(lambda found: _PYTHON_INF.get(found[0], found[0]), text)
+        if spelled_out == text:
+            raise
+    return decoder.raw_decode(spelled_out)[0]
 
 
 def signature_name(request: dict[str, Any]) -> str | None:

@@ -119,12 +119,13 @@ def test_what_json_parsers_differ_in(local_server, encoded_images):
         b"\xef\xbb\xbf" + wanted,
         b'{"instances": [%s], "instances": 1}' % image,
         b'{"a": [NaN, Infinity, -Infinity], "instances": [%s]}' % image,
+        b'{"Inf \\" Inf": [Inf, -Inf,Inf], "instances": [%s]}' % image,
         b'{"instances": [%s, "\xff\xfe"]}' % image,
     ):
         status, reply = rest(local_server.rest, "POST", PREDICT, body)
         assert status == 200, body[:60]
         assert reply["predictions"][0]["valid"] is True
-    for body in (wanted[:-2] + b",]}", b"/* */ " + wanted):
+    for body in (wanted[:-2] + b",]}", b"/* */ " + wanted, b'{"a": Info, "b": "Inf', b'{"a": [Inf, Info]}'):
         assert "JSON Parse error" in error_of(local_server.rest, body)
 
 
