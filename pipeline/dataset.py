@@ -4,8 +4,8 @@ Three ways:
 
 - In memory (`cache="ram"`): the split is held once as uint8, and gathered by index.
 - Local shards that fit in this machine's memory: the files are mapped into it, the place of every record is
-  found once, and batches are copied, or decoded, from there by index. The operating system keeps
-  them in its page cache.
+  found once, and batches are copied, or decoded, from there by index. The operating system keeps them in its
+  page cache.
 - All others (larger ones, and what is read by a URL): shards are read from their beginning to their end, in a
   new order each epoch, several at a time, through a shuffle buffer.
 
@@ -21,8 +21,9 @@ What is fixed, and why, measured on 2 cores with raw records of 224x224 pixels i
 (`python -m pipeline.benchmark --stages limits input`): TFRecordDataset read 41,000 records/s, much of the
 time in its checksum and its copies, and none of a dozen arrangements of interleaving, buffers, threads and
 parsing was faster when shuffled; mapped files with recycled batches gave 123,000. As many batches in parallel
-as there are cores decode fastest, at 9,600, and one more gather fastest, at 283,000; AUTOTUNE came to 7,900
-and 200,000. From a disk that is slow at random reads, the first epoch of mapped files is slow too.
+as there are cores decode as fast as more, at 10,600, and one more gather fastest, at 283,000; AUTOTUNE came
+to 7,900 (with OpenCV's decoder) and 200,000. From a disk that is slow at random reads, the first epoch of
+mapped files is slow too.
 
 Of 1 to 16 batches ahead none was faster than PREFETCHED_BATCHES. AUTOTUNE would double its buffer whenever
 that was full and then ran empty, without end: a reader that paused now and then took 24 GiB in ten minutes.

@@ -21,7 +21,6 @@ BYTES_SUFFIX = "_bytes"
 _QUOTED = 256  # characters of JSON that an error quotes
 _BYTE_ORDER_MARK = "\ufeff"
 _STRING_OR_INF = re.compile(r'"(?:[^"\\]|\\.)*"?|\bInf\b', re.DOTALL)
-_PYTHON_INF = {"Inf": "Infinity"}  # RapidJSON takes both, Python only one
 
 Arrays = dict[str, NDArray[Any]]
 Specs = Mapping[str, Any]
@@ -51,7 +50,8 @@ def _first_value(text: str) -> Any:
     try:
         return decoder.raw_decode(text)[0]
     except ValueError:
-        spelled_out = _STRING_OR_INF.sub(lambda found: _PYTHON_INF.get(found[0], found[0]), text)
+        # RapidJSON takes Inf and Infinity for numbers, Python only the latter.
+        spelled_out = _STRING_OR_INF.sub(lambda at: "Infinity" if at[0] == "Inf" else at[0], text)
         if spelled_out == text:
             raise
     return decoder.raw_decode(spelled_out)[0]

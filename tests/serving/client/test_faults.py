@@ -112,7 +112,7 @@ def test_server_goes_away_and_comes_back(transport, files):
 
 
 def test_what_is_on_its_way_when_one_batch_fails_is_not_lost(server, transport, files):
-    """Batch 2 is refused at once, while slow batches before and after it are still being answered."""
+    """A batch is refused while slow ones before and after it, all of them sent, are still being answered."""
     all_sent = threading.Barrier(6, timeout=10)
 
     def fault_of(number):
