@@ -95,21 +95,24 @@ class ServedClassifier(tf.Module):
     def _decode(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Preprocesses a batch: uint8 (batch, side, side, 1), black where bool (batch,) is false."""
         side = self._preprocessing.image_size
-        blank = (tf.zeros((side, side, 1), tf.uint8), False)
+        count = tf.size(image_bytes, out_type=tf.int64)
 
-        def decode_or_blank(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # A dataset is the only place in a graph where an operation may fail and the rest go on.
-            one = tf.data.Dataset.from_tensors(encoded)
-            decoded = one.map(lambda image: (self._preprocessing.apply_in_graph(image), True))
-            fallback = tf.data.Dataset.from_tensors(blank)
-            return decoded.ignore_errors().concatenate(fallback).take(1).get_single_element()
+        def decode(position: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return position, self._preprocessing.apply_in_graph(encoded)
 
         with tf.device(_HOST):
-            images = tf.data.Dataset.from_tensor_slices(image_bytes).map(
-                decode_or_blank, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-            )
-            whole = images.batch(tf.size(image_bytes, out_type=tf.int64))
-            return whole.get_single_element()
+            tf.debugging.assert_positive(count, "image_bytes must hold at least one image")
+            # A dataset is the only place in a graph where an operation may fail and the rest go on. It is one
+            # for the whole batch, as each instantiates its functions anew, at about the cost of an image.
+            files = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
+            decoded = files.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
+            end = tf.data.Dataset.from_tensors((count, tf.zeros((side, side, 1), tf.uint8)))  # never empty
+            whole = decoded.ignore_errors().concatenate(end).batch(count + 1)
+            positions, images = whole.get_single_element()
+            rows = positions[:, None]
+            valid = tf.scatter_nd(rows, tf.ones_like(positions, tf.bool), [count + 1])
+            images = tf.scatter_nd(rows, images, tf.stack([count + 1, side, side, 1]))
+            return images[:count], valid[:count]
 
 
 def _checked(probability: tf.Tensor) -> tf.Tensor:

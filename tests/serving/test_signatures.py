@@ -99,5 +99,5 @@ def test_what_is_no_image_is_invalid_and_leaves_its_neighbours_alone(
 
 @pytest.mark.parametrize("signature", ["serving_default", "gradcam"])
 def test_an_empty_batch_is_refused_with_a_reason(signatures, signature):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Batch size must be greater than zero"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image_bytes must hold at least one image"):
         signatures[signature](image_bytes=tf.constant([], tf.string))

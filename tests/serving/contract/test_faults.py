@@ -199,9 +199,9 @@ def test_wrong_rank_and_empty_batch_get_the_words_of_the_operation(local_server,
         assert code == "INVALID_ARGUMENT"
         assert "TensorSliceDataset" in details or "must be at least 1-dimensional" in details
     code, details = failure(local_server.grpc, empty)
-    assert (code, "Batch size must be greater than zero" in details) == ("INVALID_ARGUMENT", True)
+    assert (code, "image_bytes must hold at least one image" in details) == ("INVALID_ARGUMENT", True)
     status, reply = rest(local_server.rest, "POST", PREDICT, {"inputs": []})
-    assert (status, "Batch size must be greater than zero" in reply["error"]) == (400, True)
+    assert (status, "image_bytes must hold at least one image" in reply["error"]) == (400, True)
     assert rest(local_server.rest, "POST", PREDICT, {"inputs": X})[0] == 400
 
 
