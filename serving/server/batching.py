@@ -2,7 +2,9 @@
 
 The parameters are those of TensorFlow Serving's `--batching_parameters_file`, and what its batching session
 does with them, the kernel behind `tf.nondifferentiable_batch_function` does too: requests are joined along
-dimension 0 until a batch is full or its time is up, run as one, and their answers split again.
+dimension 0 until a batch is full or its time is up, run as one, and their answers split again. The function
+itself would give each signature threads of its own, which wake every millisecond, so the kernel is used
+directly: as in TensorFlow Serving, signatures have a queue each and share the threads.
 """
 
 import dataclasses
@@ -13,6 +15,8 @@ import tensorflow as tf
 
 from serving.server.config_files import read_batching_parameters
 from tfrecords_builder.command import UserError
+
+_SCHEDULER = "batches"  # shared by all operations of this name in a session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +89,27 @@ def batched(
     """
     nodes = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.partition(":")[0] for name in fetches])
 
-    @tf.nondifferentiable_batch_function(
-        num_batch_threads=batching.num_batch_threads,
-        max_batch_size=batching.max_batch_size,
-        batch_timeout_micros=batching.batch_timeout_micros,
-        allowed_batch_sizes=list(batching.allowed_batch_sizes) or None,
-        max_enqueued_batches=batching.max_enqueued_batches,
-        enable_large_batch_splitting=batching.enable_large_batch_splitting,
-        autograph=False,
-    )
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs.values()]
+
+    @tf.function(input_signature=specs, autograph=False)
     def run_batch(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
         # Variables are found by their names in the session, so the copy computes with the same weights.
         fed = dict(zip(inputs, tensors, strict=True))
         return tuple(tf.graph_util.import_graph_def(nodes, input_map=fed, return_elements=fetches, name=""))
 
-    return list(run_batch(*inputs.values()))
+    function = run_batch.get_concrete_function()
+    outputs: list[tf.Tensor] = tf.raw_ops.BatchFunction(
+        in_tensors=list(inputs.values()),
+        captured_tensors=function.captured_inputs,
+        f=function,
+        Tout=[output.dtype for output in function.outputs],
+        num_batch_threads=batching.num_batch_threads,
+        max_batch_size=batching.max_batch_size,
+        batch_timeout_micros=batching.batch_timeout_micros,
+        allowed_batch_sizes=list(batching.allowed_batch_sizes),
+        max_enqueued_batches=batching.max_enqueued_batches,
+        enable_large_batch_splitting=batching.enable_large_batch_splitting,
+        shared_name=_SCHEDULER,
+        batching_queue=",".join([*inputs, *fetches]),  # one for whoever computes the same
+    )
+    return outputs

@@ -47,7 +47,7 @@ class Servable:
         self._runs: dict[tuple[str, tuple[str, ...]], Callable[..., list[Any]]] = {}
         self._batched_runs: dict[str, Callable[..., list[Any]]] = {}
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
+        self._session = tf.compat.v1.Session(graph=graph, config=_session_config())
         try:
             with graph.as_default():
                 loaded = tf.compat.v1.saved_model.load(self._session, [TAG], folder)
@@ -149,6 +149,13 @@ class Servable:
                 raise StatusError(
                     grpc.StatusCode.DATA_LOSS, f"{output} of the warm-up of {name} is not finite"
                 )
+
+
+def _session_config() -> config_pb2.ConfigProto:
+    config = config_pb2.ConfigProto()
+    # A thread that spins until it gets work takes the core from the threads that receive requests.
+    config.experimental.disable_thread_spinning = True
+    return config
 
 
 def _signature_defs(folder: str) -> Mapping[str, meta_graph_pb2.SignatureDef]:

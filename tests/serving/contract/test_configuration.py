@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+from pathlib import Path
 
 import grpc
 import pytest
@@ -10,6 +11,8 @@ from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.local import LocalConfig, serving
+from serving.server.batching import Batching
+from serving.server.servable import Servable
 from tests.serving.contract.wire import call, failure, predict_request, raw_rest, rest, states
 from tfrecords_builder.command import UserError
 
@@ -134,6 +137,11 @@ def batching_server(models, tmp_path_factory):
         yield ports
 
 
+def threads_named(prefix: str) -> int:
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    return sum(name.startswith(prefix) for name in names)
+
+
 def together(functions) -> None:
     threads = [threading.Thread(target=function) for function in functions]
     for thread in threads:
@@ -159,6 +167,32 @@ def test_concurrent_requests_are_joined_and_get_their_own_answers(
     for position, probabilities in answers.items():
         assert probabilities == pytest.approx(expected[position : position + 2], abs=1e-5)
     assert len(answers) == 6
+
+
+def test_signatures_share_the_threads_but_no_batch(batching_server, encoded_images):
+    outputs = {}
+
+    def ask(signature):
+        response = call(batching_server.grpc, predict_request(encoded_images[:2], signature))
+        outputs[signature] = sorted(response.outputs)
+
+    together([lambda name=name: ask(name) for name in ("serving_default", "gradcam")])
+
+    assert outputs == {
+        "serving_default": ["label", "probability", "valid"],
+        "gradcam": ["heatmap", "label", "overlay_bytes", "probability", "valid"],
+    }
+
+
+def test_batching_threads_do_not_grow_with_the_signatures(models):
+    batching = Batching(num_batch_threads=7)
+    before = threads_named("batch_threads")
+    servable = Servable("pneumonia", 1, f"{models}/pneumonia/1", batching)
+    added = threads_named("batch_threads") - before
+    servable.close()
+
+    assert len(servable.signature_defs) > 1
+    assert added == batching.num_batch_threads
 
 
 def test_a_request_that_cannot_be_joined_fails_alone(batching_server, encoded_images):
