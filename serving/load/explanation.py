@@ -37,8 +37,8 @@ def main(config: ExplanationConfig) -> None:
     cost = bare.explanation_cost(bare.newest(config.models), batch, config.repeats)
     for what, seconds in (
         ("serving_default", cost.prediction),
-        ("gradcam without overlays", cost.explanation),
-        ("gradcam with overlays", cost.with_overlays),
+        ("gradcam without the encoding of its overlays", cost.explanation),
+        ("gradcam, overlays encoded", cost.with_overlays),
     ):
         print(f"{1000 * seconds:8.1f} ms  {seconds / cost.prediction:5.2f}  {what}")  # noqa: T201
 
