@@ -86,8 +86,8 @@ def explanation_cost(folder: str, images: Sequence[bytes], repeats: int) -> Expl
     batch = np.empty(len(images), object)
     batch[:] = list(images)
     inputs = {"image_bytes": batch}
-    overlays = [tf.io.decode_png(png) for png in servable.run("gradcam", inputs)["overlay_bytes"] if png]
-    pictures = tf.stack(overlays)
+    overlays = servable.run("gradcam", inputs)["overlay_bytes"]
+    pictures = tf.stack([tf.io.decode_png(png) for png in overlays])
     calls: dict[str, Callable[[], object]] = {
         "prediction": lambda: servable.run("serving_default", inputs),
         "with_overlays": lambda: servable.run("gradcam", inputs),
