@@ -18,7 +18,7 @@ test: .venv
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: .venv
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=3600
 
 lint: .venv
 	$(BIN)/ruff check .

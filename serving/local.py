@@ -7,8 +7,8 @@ name of one of TensorFlow Serving's flags mean the same, and read the same files
 import contextlib
 import dataclasses
 import logging
+import queue
 import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -233,13 +233,13 @@ def _port_error(api: str, host: str, port: int, reason: str) -> UserError:
 def main(config: LocalConfig) -> None:
     """Serves until SIGINT or SIGTERM."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    stop = threading.Event()
+    told = queue.SimpleQueue[int]()  # an Event could deadlock: its set() may interrupt its own wait()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: told.put(number))
     with serving(config) as ports:
         line = f"ready: gRPC {config.host}:{ports.grpc}, REST http://{config.host}:{ports.rest}/v1/models"
         print(line, flush=True)  # noqa: T201
-        stop.wait()
+        told.get()
 
 
 if __name__ == "__main__":
