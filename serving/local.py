@@ -7,8 +7,8 @@ name of one of TensorFlow Serving's flags mean the same, and read the same files
 import contextlib
 import dataclasses
 import logging
-import queue
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -233,13 +233,29 @@ def _port_error(api: str, host: str, port: int, reason: str) -> UserError:
 def main(config: LocalConfig) -> None:
     """Serves until SIGINT or SIGTERM."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    told = queue.SimpleQueue[int]()  # an Event could deadlock: its set() may interrupt its own wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: told.put(number))
-    with serving(config) as ports:
+    with _stop_signals() as told, serving(config) as ports:
         line = f"ready: gRPC {config.host}:{ports.grpc}, REST http://{config.host}:{ports.rest}/v1/models"
         print(line, flush=True)  # noqa: T201
-        told.get()
+        told.recv(1)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[socket.socket]:
+    """A socket that can be read once the process is told to stop.
+
+    An Event that a handler sets would not do: the handler may interrupt the wait where it holds the Event's
+    lock, and does not run at all while the signal came to another thread and this one sleeps.
+    """
+    told, teller = socket.socketpair()
+    with told, teller:
+        teller.setblocking(False)
+        signal.set_wakeup_fd(teller.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        try:
+            yield told
+        finally:
+            signal.set_wakeup_fd(-1)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ class Batching:
     allowed_batch_sizes: tuple[int, ...] = ()
     """Sizes to which batches are filled up; empty: none is."""
     enable_large_batch_splitting: bool = False
-    """Whether a request larger than a batch is split, or refused."""
+    """Whether a request may be spread over batches, to fill them."""
+    max_execution_batch_size: int | None = None
+    """Most images that run as one if requests may be spread; max_batch_size is the most of a request then."""
 
     def __post_init__(self) -> None:
         counts = (self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads)
@@ -53,6 +55,20 @@ class Batching:
                 "allowed_batch_sizes must increase and end with max_batch_size, "
                 f"{self.max_batch_size}. Received: {sizes}"
             )
+        most = self.max_execution_batch_size
+        if most is not None and most not in (sizes or range(1, self.max_batch_size + 1)):
+            raise ValueError(
+                "max_execution_batch_size must be one of allowed_batch_sizes, or without these 1 to "
+                f"max_batch_size, {self.max_batch_size}. Received: {most}"
+            )
+
+    @property
+    def executed_sizes(self) -> tuple[int, ...]:
+        """Sizes that batches are filled up to, the last is the most; empty: any up to max_batch_size."""
+        most = self.max_execution_batch_size
+        if most is None or not self.enable_large_batch_splitting:
+            return self.allowed_batch_sizes
+        return tuple(size for size in self.allowed_batch_sizes or range(1, most + 1) if size <= most)
 
     @classmethod
     def read(cls, path: str) -> "Batching":
@@ -106,7 +122,7 @@ def batched(
         num_batch_threads=batching.num_batch_threads,
         max_batch_size=batching.max_batch_size,
         batch_timeout_micros=batching.batch_timeout_micros,
-        allowed_batch_sizes=list(batching.allowed_batch_sizes),
+        allowed_batch_sizes=list(batching.executed_sizes),
         max_enqueued_batches=batching.max_enqueued_batches,
         enable_large_batch_splitting=batching.enable_large_batch_splitting,
         shared_name=_SCHEDULER,
