@@ -233,14 +233,14 @@ def _port_error(api: str, host: str, port: int, reason: str) -> UserError:
 def main(config: LocalConfig) -> None:
     """Serves until SIGINT or SIGTERM."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    with _stop_signals() as told, serving(config) as ports:
+    with stop_signals() as told, serving(config) as ports:
         line = f"ready: gRPC {config.host}:{ports.grpc}, REST http://{config.host}:{ports.rest}/v1/models"
         print(line, flush=True)  # noqa: T201
         told.recv(1)
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[socket.socket]:
+def stop_signals() -> Iterator[socket.socket]:
     """A socket that can be read once the process is told to stop.
 
     An Event that a handler sets would not do: the handler may interrupt the wait where it holds the Event's
@@ -250,11 +250,13 @@ def _stop_signals() -> Iterator[socket.socket]:
     with told, teller:
         teller.setblocking(False)
         signal.set_wakeup_fd(teller.fileno())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, lambda *_: None) for number in numbers]
         try:
             yield told
         finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
             signal.set_wakeup_fd(-1)
 
 

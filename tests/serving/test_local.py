@@ -1,8 +1,11 @@
 """The command's own: its settings, its ports, and what a user gets wrong."""
 
+import signal
+import threading
+
 import pytest
 
-from serving.local import LocalConfig, serving
+from serving.local import LocalConfig, serving, stop_signals
 from tfrecords_builder.command import UserError
 
 
@@ -62,3 +65,20 @@ def test_a_configuration_file_that_is_none_is_the_users_mistake(models, tmp_path
         serving(LocalConfig(**settings, grpc_port=0, rest_port=0, **{option: str(file)})),
     ):
         pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_another_thread_receives_is_seen(number):
+    ended = threading.Event()
+    receiver = threading.Thread(target=ended.wait)
+    receiver.start()
+    handler = signal.getsignal(number)
+    try:
+        with stop_signals() as told:
+            told.settimeout(10)  # seconds
+            threading.Timer(0.1, signal.pthread_kill, (receiver.ident, number)).start()
+            assert told.recv(1) == bytes([number])
+    finally:
+        ended.set()
+        receiver.join()
+    assert signal.getsignal(number) is handler
