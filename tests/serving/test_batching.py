@@ -1,6 +1,6 @@
 """The in-graph batcher, on a graph that answers with the size of the batch it ran in."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,18 +18,10 @@ def size_of_batches():
             values = tf.compat.v1.placeholder(tf.float32, [None], name="values")
             tf.add(tf.zeros_like(values), tf.cast(tf.size(values), tf.float32), name="ran_in")
             (twin,) = batched(graph.as_graph_def(), {"values:0": values}, ["ran_in:0"], batching)
-            answers: dict[int, np.ndarray] = {}
-            with tf.compat.v1.Session(graph=graph) as session:
-
-                def ask(number: int, size: int) -> None:
-                    answers[number] = session.run(twin, {values: np.zeros(size, np.float32)})
-
-                threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(sizes)]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-        return [answers[number].astype(int).tolist() for number in range(len(sizes))]
+            with tf.compat.v1.Session(graph=graph) as session, ThreadPoolExecutor(len(sizes)) as clients:
+                requests = [{values: np.zeros(size, np.float32)} for size in sizes]
+                answers = clients.map(lambda request: session.run(twin, request), requests)
+                return [answer.astype(int).tolist() for answer in answers]
 
     return run
 
