@@ -1,8 +1,8 @@
 """Input, training, evaluation and explanation of the pneumonia classifier."""
 
-from tfrecords_builder import quiet_start
+from tfrecords_builder.cli import startup
 
-quiet_start.load_tensorflow()
+startup.load_tensorflow()
 
 import keras  # noqa: E402 - after TensorFlow, which it loads too
 import tensorflow as tf  # noqa: E402

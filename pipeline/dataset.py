@@ -43,12 +43,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.called_until_exit import CalledUntilExit
-from pipeline.host_share import HostShare, ShardPart, host_share
-from pipeline.mapped_shards import map_shards
-from pipeline.recycled_batches import RecycledBatches
+from pipeline.input.called_until_exit import CalledUntilExit
+from pipeline.input.hosts import HostShare, ShardPart, host_share
+from pipeline.input.mapped_shards import map_shards
+from pipeline.input.recycled_batches import RecycledBatches
 from tfrecords_builder import manifest
-from tfrecords_builder.command import UserError
+from tfrecords_builder.cli.command import UserError
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import Split, features_for_training
 

@@ -14,12 +14,13 @@ import tensorflow as tf
 import tyro
 from numpy.typing import NDArray
 
-from pipeline import figures, metrics, report, robustness, runs, storage
+from pipeline import runs
 from pipeline.dataset import load_arrays, load_origins
+from pipeline.evaluation import figures, metrics, report, robustness
 from pipeline.gradcam import GradCam
 from pipeline.runs import Run
-from tfrecords_builder import manifest
-from tfrecords_builder.command import UserError, run
+from tfrecords_builder import manifest, storage
+from tfrecords_builder.cli.command import UserError, run
 from tfrecords_builder.records import CLASS_NAMES, PNEUMONIA, Split
 
 DEFAULT_THRESHOLD = 0.5

@@ -9,16 +9,17 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from pipeline import checkpoint, distribution, operating_point, precision, runs, storage
+from pipeline import operating_point, runs
 from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
-from pipeline.checkpoint import Position, RunCheckpoint
 from pipeline.dataset import Cache, load_arrays, make_dataset, steps_per_epoch
 from pipeline.model import ModelConfig, build_model
-from pipeline.normalization import FusedBatchNormalization
-from pipeline.optimizer import FusedAdamW
-from pipeline.precision import Precision, PrecisionChoice
-from tfrecords_builder import manifest
-from tfrecords_builder.command import UserError, run
+from pipeline.training import checkpoint, distribution, precision
+from pipeline.training.checkpoint import Position, RunCheckpoint
+from pipeline.training.normalization import FusedBatchNormalization
+from pipeline.training.optimizer import FusedAdamW
+from pipeline.training.precision import Precision, PrecisionChoice
+from tfrecords_builder import manifest, storage
+from tfrecords_builder.cli.command import UserError, run
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import CLASS_NAMES, Split
 

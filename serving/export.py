@@ -21,11 +21,11 @@ import tyro
 from numpy.typing import NDArray
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from pipeline import operating_point, runs, storage
+from pipeline import operating_point, runs
 from pipeline.runs import Run
 from serving.signatures import ServedClassifier
-from tfrecords_builder import manifest
-from tfrecords_builder.command import UserError, run
+from tfrecords_builder import manifest, storage
+from tfrecords_builder.cli.command import UserError, run
 
 MODEL_NAME = "pneumonia"
 TOLERANCE = 1e-3

@@ -21,7 +21,6 @@ import pipeline  # noqa: F401 - first, as it loads TensorFlow without its notes
 # isort: split
 import tensorflow as tf
 
-from pipeline import storage
 from serving.server import model_config
 from serving.server.batching import Batching
 from serving.server.config_files import read_model_config, read_monitoring_config
@@ -31,7 +30,8 @@ from serving.server.metrics import DEFAULT_PATH, Metrics
 from serving.server.models import Models, Upkeep
 from serving.server.rest_api import RestApi, RestLimits
 from serving.server.versions import Retries
-from tfrecords_builder.command import UserError, run
+from tfrecords_builder import storage
+from tfrecords_builder.cli.command import UserError, run
 
 GRACE_SECONDS = 30.0
 """How long requests that were accepted may take to be answered when the server is told to stop."""

@@ -12,7 +12,7 @@ from serving.export import export
 from serving.local import LocalConfig, serving
 from tests.small_run import quick_training
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.build import BuildConfig, build
+from tfrecords_builder.building.build import BuildConfig, build
 
 IMAGES_PER_CLASS = {"train": 24, "test": 8}
 

@@ -3,9 +3,9 @@
 from rich.console import Console
 from rich.table import Table
 
-from tfrecords_builder import quiet_start
-from tfrecords_builder.build import BuildConfig, build
-from tfrecords_builder.command import run
+from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.cli import startup
+from tfrecords_builder.cli.command import run
 from tfrecords_builder.manifest import Manifest
 
 
@@ -25,7 +25,7 @@ def _print_summary(content: Manifest) -> None:
 
 def main(config: BuildConfig) -> None:
     """Builds and prints what was built."""
-    quiet_start.load_tensorflow()
+    startup.load_tensorflow()
     _print_summary(build(config))
     print(config.records)  # noqa: T201
 

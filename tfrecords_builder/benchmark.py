@@ -19,12 +19,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from tfrecords_builder import quiet_start
-from tfrecords_builder.build import BuildConfig, build
-from tfrecords_builder.command import run
+from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.cli import startup
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.preprocessing import Preprocessing
-from tfrecords_builder.progress import progress
-from tfrecords_builder.source import find_images
+from tfrecords_builder.source.folders import find_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _build(config: BenchmarkConfig, workers: int) -> None:
 
 def main(config: BenchmarkConfig) -> None:
     """Prints medians, spreads and ratios."""
-    quiet_start.load_tensorflow()
+    startup.load_tensorflow()
     rates = measure(config)
     table = Table()
     for heading in ("what, threads", "images/s, median", "least to most", "of the bare loop"):

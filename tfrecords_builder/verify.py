@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 import tyro
 
-from tfrecords_builder import manifest, quiet_start
-from tfrecords_builder.command import run
+from tfrecords_builder import manifest
+from tfrecords_builder.cli import startup
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.progress import progress
 from tfrecords_builder.records import CLASS_NAMES, Record, Split, deserialize
 
 EXIT_DAMAGED = 1
@@ -221,7 +222,7 @@ def _shared_patients(content: Manifest, read: dict[str, _Read]) -> list[Fault]:
 
 def main(config: VerifyConfig) -> int:
     """Prints the faults, one a line, or that there are none."""
-    quiet_start.load_tensorflow()
+    startup.load_tensorflow()
     faults = verify(config)
     for fault in faults:
         print(fault)  # noqa: T201

@@ -16,7 +16,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import precision, runs, storage
+from pipeline import runs
 from pipeline.dataset import make_dataset, steps_per_epoch
 from pipeline.train import (
     MONITOR,
@@ -29,10 +29,11 @@ from pipeline.train import (
     trainable,
     validation_dataset,
 )
-from tfrecords_builder import manifest
-from tfrecords_builder.command import UserError, run
+from pipeline.training import precision
+from tfrecords_builder import manifest, storage
+from tfrecords_builder.cli.command import UserError, run
 from tfrecords_builder.manifest import Manifest
-from tuning.search_space import SearchSpace
+from tuning.space import SearchSpace
 
 TRIALS = "search"
 SETTINGS = "settings.json"

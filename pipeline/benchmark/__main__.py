@@ -14,9 +14,9 @@ from rich.console import Console
 from pipeline.benchmark import comparisons, goodput, input_stages, machine, peers, report, samples, train_step
 from pipeline.benchmark.result import Measurement, Result, by_group, in_turn
 from pipeline.benchmark.timing import Timer
-from tfrecords_builder.command import run
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.preprocessing import Preprocessing
-from tfrecords_builder.progress import progress
 
 Stage = Literal["limits", "input", "step", "goodput"]
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from pipeline.dataset import load_arrays
 from tfrecords_builder import Preprocessing, manifest
+from tfrecords_builder.building.shards import JPEG_QUALITY
+from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.progress import progress
 from tfrecords_builder.records import CLASS_NAMES, Encoding, Record, serialize, shard_name
-from tfrecords_builder.shards import JPEG_QUALITY
 
 SHARDS = 16
 ORIGINAL_SIZE = (950, 1300)  # height and width in pixels, as X-rays of the public dataset are on average

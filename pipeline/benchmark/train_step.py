@@ -14,8 +14,8 @@ from pipeline.benchmark import flops
 from pipeline.benchmark.result import Result, skipped
 from pipeline.benchmark.timing import Meter, Timer
 from pipeline.model import ModelConfig
-from pipeline.precision import Precision
 from pipeline.train import TrainConfig, classifier_to_train, compile_model, trainable
+from pipeline.training.precision import Precision
 
 GROUP = "training step alone"
 MODELS = {

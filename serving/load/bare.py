@@ -12,10 +12,10 @@ import pipeline  # noqa: F401 - first, as it loads TensorFlow without its notes
 import numpy as np
 import tensorflow as tf
 
-from pipeline import storage
 from serving.export import MODEL_NAME, versions
 from serving.server.servable import Servable
-from tfrecords_builder.command import UserError
+from tfrecords_builder import storage
+from tfrecords_builder.cli.command import UserError
 
 _WARM_UPS = 3
 

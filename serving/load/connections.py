@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from tfrecords_builder.quiet_start import load_tensorflow
+from tfrecords_builder.cli.startup import load_tensorflow
 
 SIGNATURE_INPUT = "image_bytes"
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"

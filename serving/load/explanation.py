@@ -7,7 +7,7 @@ import tyro
 
 from serving.load import bare, images
 from serving.load.__main__ import DEFAULT_SIZES
-from tfrecords_builder.command import run
+from tfrecords_builder.cli.command import run
 
 
 @dataclasses.dataclass(frozen=True)

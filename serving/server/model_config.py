@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.config import model_server_config_pb2
 
-from pipeline import storage
 from serving.server.status import invalid_argument
+from tfrecords_builder import storage
 
 PLATFORM = "tensorflow"
 LARGEST_VERSION = (1 << 63) - 1

@@ -6,10 +6,10 @@ import pytest
 
 from pipeline import runs
 from pipeline.model import ModelConfig
-from tfrecords_builder.command import UserError
+from tfrecords_builder.cli.command import UserError
 from tuning import search as search_module
 from tuning.search import SearchConfig, search
-from tuning.search_space import SearchSpace
+from tuning.space import SearchSpace
 
 
 def quick_search(records, run, **settings) -> SearchConfig:

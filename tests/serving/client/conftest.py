@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tfrecords_builder.quiet_start import load_tensorflow
+from tfrecords_builder.cli.startup import load_tensorflow
 
 load_tensorflow()
 

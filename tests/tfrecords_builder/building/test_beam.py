@@ -1,0 +1,62 @@
+"""The same shards from Apache Beam as from the threads of this machine."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfrecords_builder import Preprocessing
+from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.cli.command import UserError
+
+IN_PROCESS = ("runner=DirectRunner",)
+TWO_PROCESSES = ("runner=DirectRunner", "direct_num_workers=2", "direct_running_mode=multi_processing")
+
+
+def settings(source, records, **changes) -> BuildConfig:
+    defaults = {"preprocessing": Preprocessing(32, 0.1), "val_fraction": 0.2, "shards": 3}
+    return BuildConfig(str(source), str(records), **defaults | changes)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("options", [IN_PROCESS, pytest.param(TWO_PROCESSES, marks=pytest.mark.slow)])
+def test_the_same_bytes_as_the_local_engine(source, tmp_path, options):
+    pytest.importorskip("apache_beam")
+    build(settings(source, tmp_path / "here"))
+
+    build(settings(source, tmp_path / "beam", engine="beam", beam_options=options))
+
+    assert files_of(tmp_path / "beam") == files_of(tmp_path / "here")
+
+
+def test_unreadable_images_are_noted_by_beam_too(source, tmp_path):
+    pytest.importorskip("apache_beam")
+    damaged = tmp_path / "damaged"
+    for path in source.rglob("*.jpeg"):
+        target = damaged / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+    broken = next((damaged / "train/NORMAL").iterdir())
+    broken.unlink()
+    broken.write_bytes(b"no image")
+
+    content = build(
+        settings(damaged, tmp_path / "records", engine="beam", beam_options=IN_PROCESS, on_error="skip")
+    )
+
+    assert [entry.source for entry in content.left_out] == [broken.relative_to(damaged).as_posix()]
+
+
+def test_without_beam_it_says_what_to_install(source, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+
+    with pytest.raises(UserError, match=r"chest-xray-pipeline\[beam\]"):
+        build(settings(source, tmp_path / "records", engine="beam"))
+
+
+def test_options_of_beam_go_with_beam():
+    with pytest.raises(ValueError, match="--engine beam"):
+        BuildConfig("source", "records", beam_options=IN_PROCESS)

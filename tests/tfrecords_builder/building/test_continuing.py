@@ -1,0 +1,153 @@
+"""Builds that are killed, and continued."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from tfrecords_builder import Preprocessing
+from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.engines import local
+from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.synthesize import SynthesizeConfig, synthesize
+from tfrecords_builder.verify import VerifyConfig, verify
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def settings(source, records, **changes) -> BuildConfig:
+    defaults = {"preprocessing": Preprocessing(32, 0.1), "val_fraction": 0.2, "shards": 5}
+    return BuildConfig(str(source), str(records), **defaults | changes)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_after(monkeypatch, shards: int) -> None:
+    """The next builds end as by SIGKILL once so many shards are finished."""
+    written = local.write_shard
+    count = 0
+
+    def write_or_die(*args):
+        nonlocal count
+        if count == shards:
+            raise Killed
+        count += 1
+        return written(*args)
+
+    monkeypatch.setattr(local, "write_shard", write_or_die)
+
+
+@pytest.mark.parametrize("shards", [0, 1, 7, 14])
+def test_a_continued_build_ends_as_an_uninterrupted_one(source, tmp_path, monkeypatch, shards):
+    build(settings(source, tmp_path / "whole"))
+    with monkeypatch.context() as context:
+        killed_after(context, shards)
+        with pytest.raises(Killed):
+            build(settings(source, tmp_path / "broken"))
+    assert not list((tmp_path / "broken").glob("*.tfrecord"))
+    assert not (tmp_path / "broken" / "dataset.json").exists()
+    built = []
+    with monkeypatch.context() as context:
+        written = local.write_shard
+        context.setattr(local, "write_shard", lambda *a: (built.append(a), written(*a))[1])
+        build(settings(source, tmp_path / "broken"))
+
+    assert len(built) == 15 - shards
+    assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole")
+
+
+def test_a_build_begun_otherwise_is_not_continued(source, tmp_path, monkeypatch):
+    with monkeypatch.context() as context:
+        killed_after(context, 3)
+        with pytest.raises(Killed):
+            build(settings(source, tmp_path / "records"))
+
+    with pytest.raises(UserError, match=r"begun with border=0\.1, not 0\.2"):
+        build(settings(source, tmp_path / "records", preprocessing=Preprocessing(32, 0.2)))
+    other = shutil.copytree(source, tmp_path / "other")
+    next((other / "train/NORMAL").iterdir()).unlink()
+    with pytest.raises(UserError, match="source_files"):
+        build(settings(other, tmp_path / "records"))
+    build(settings(other, tmp_path / "records", overwrite=True))
+
+    assert verify(VerifyConfig(str(tmp_path / "records"))) == []
+
+
+def test_records_that_are_replaced_stay_until_the_new_ones_are_whole(source, tmp_path, monkeypatch):
+    build(settings(source, tmp_path / "records"))
+    before = files_of(tmp_path / "records")
+    with monkeypatch.context() as context:
+        killed_after(context, 3)
+        with pytest.raises(Killed):
+            build(settings(source, tmp_path / "records", seed=1, overwrite=True))
+
+    after = {
+        name: data for name, data in before.items() if (tmp_path / "records" / name).read_bytes() == data
+    }
+    assert after == before
+    assert verify(VerifyConfig(str(tmp_path / "records"))) == []
+
+
+def test_a_full_disk_is_said_in_one_line_and_the_rest_continues(source, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(local, "write_shard", full)
+        with pytest.raises(UserError, match="No space left on device; the same command continues"):
+            build(settings(source, tmp_path / "records"))
+    build(settings(source, tmp_path / "records"))
+
+    assert verify(VerifyConfig(str(tmp_path / "records"))) == []
+
+
+def killed_and_continued(source: Path, folder: Path, draw: random.Random, longest: float) -> dict[str, bytes]:
+    """A real process, a real SIGKILL at a random moment of the building, and the same command again."""
+    command = [
+        sys.executable, "-m", "tfrecords_builder", source, folder, "--image-size", "32", "--border", "0.1",
+        "--val-fraction", "0.2", "--shards", "5", "--workers", "1",
+    ]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, **quiet)
+    while process.poll() is None and not (folder / "unfinished").exists():
+        time.sleep(0.001)
+    time.sleep(draw.uniform(0, longest))
+    os.kill(process.pid, signal.SIGKILL)  # a process that has ended is still there to be killed until `wait`
+    process.wait()
+    for whole in folder.glob("*.tfrecord"):
+        assert list(tf.data.TFRecordDataset(str(whole)))
+    subprocess.run(command, check=True, **quiet)
+    return files_of(folder)
+
+
+def test_sigkill(source, tmp_path):
+    build(settings(source, tmp_path / "whole"))
+
+    continued = killed_and_continued(source, tmp_path / "killed", random.Random(0), 0.1)
+
+    assert continued == files_of(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_sigkill_of_twenty_builds(tmp_path):
+    source = tmp_path / "source"
+    synthesize(SynthesizeConfig(str(source), train_images=300, val_images=10, test_images=40, height=300))
+    began = time.monotonic()
+    build(settings(source, tmp_path / "whole", workers=1))
+    duration = time.monotonic() - began
+    draw = random.Random(0)
+
+    for number in range(20):
+        continued = killed_and_continued(source, tmp_path / f"killed{number}", draw, duration)
+        assert continued == files_of(tmp_path / "whole")

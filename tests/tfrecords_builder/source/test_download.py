@@ -1,0 +1,80 @@
+import sys
+from pathlib import Path
+
+import kagglehub
+import pytest
+
+from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.source.download import CHEST_XRAY_PNEUMONIA, download
+
+
+@pytest.fixture
+def kaggle(monkeypatch, source):
+    """What Kaggle was asked for, and where to; the network is not touched."""
+    asked = []
+
+    def dataset_download(handle, *, output_dir):
+        asked.append((handle, output_dir))
+        Path(output_dir).mkdir()
+        (Path(output_dir) / "chest_xray").symlink_to(source)
+        sys.stdout.write("Warning: a newer version of kagglehub is there\n")
+        return output_dir
+
+    monkeypatch.setattr(kagglehub, "dataset_download", dataset_download)
+    return asked
+
+
+def test_the_public_dataset_is_downloaded_once_and_built(kaggle, tmp_path, capsys):
+    folder = str(tmp_path / "chest_xray")
+    content = build(BuildConfig(folder, str(tmp_path / "records"), download=True, val_fraction=0.2))
+    download(folder)
+
+    assert kaggle == [(CHEST_XRAY_PNEUMONIA, f"{folder}.unfinished")]
+    assert content.splits["test"].records == 8
+    output = capsys.readouterr()
+    assert (output.out, "newer version" in output.err) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionError("no route to host\nmore lines"), "no route to host"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_a_failed_download_is_one_line_with_a_way_out_and_leaves_no_source(
+    monkeypatch, tmp_path, error, reason
+):
+    def dataset_download(handle, *, output_dir):
+        (Path(output_dir) / "half").mkdir(parents=True)
+        raise error
+
+    monkeypatch.setattr(kagglehub, "dataset_download", dataset_download)
+
+    with pytest.raises(UserError) as failure:
+        download(str(tmp_path / "chest_xray"))
+    assert reason in str(failure.value)
+    assert f"https://www.kaggle.com/datasets/{CHEST_XRAY_PNEUMONIA}" in str(failure.value)
+    assert "\n" not in str(failure.value)
+    assert not (tmp_path / "chest_xray").exists()
+
+
+def test_what_an_interrupted_download_left_does_not_stop_the_next(kaggle, tmp_path):
+    (tmp_path / "chest_xray.unfinished/half").mkdir(parents=True)
+
+    download(str(tmp_path / "chest_xray"))
+
+    assert [path.name for path in (tmp_path / "chest_xray").iterdir()] == ["chest_xray"]
+
+
+def test_without_kagglehub_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+
+    with pytest.raises(UserError, match=r"chest-xray-pipeline\[kaggle\]"):
+        download(str(tmp_path / "chest_xray"))
+
+
+def test_a_table_is_not_downloaded():
+    with pytest.raises(ValueError, match="--download"):
+        BuildConfig("labels.csv", "records", download=True)

@@ -1,0 +1,21 @@
+import keras_tuner
+import pytest
+
+from pipeline.train import TrainConfig
+from tuning.space import SearchSpace
+
+
+@pytest.mark.parametrize("blocks", [3, 5])
+@pytest.mark.parametrize("convolutions", [1, 2])
+def test_the_space_builds_every_corner(blocks, convolutions):
+    space = SearchSpace(TrainConfig("records", "run"), "float32", 64, 10, trial_epochs=2)
+    choice = keras_tuner.HyperParameters()
+    choice.Fixed("blocks", blocks)
+    choice.Fixed("convolutions", convolutions)
+    choice.Fixed("dense_units", 0)
+
+    classifier = space.build(choice).layers[-1]
+
+    names = [layer.name for layer in classifier.layers]
+    assert sum(name.startswith("conv") for name in names) == blocks * convolutions
+    assert not any(name.startswith("dense") for name in names)

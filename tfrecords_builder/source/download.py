@@ -1,0 +1,44 @@
+"""Downloads the public dataset from Kaggle, with kagglehub (extra `kaggle`)."""
+
+import contextlib
+import shutil
+import sys
+from pathlib import Path
+
+from tfrecords_builder.cli.command import UserError
+
+CHEST_XRAY_PNEUMONIA = "paultimothymooney/chest-xray-pneumonia"
+
+
+def download(folder: str) -> None:
+    """Downloads the public dataset into a folder, which appears when it is whole; one that is there is kept.
+
+    Raises:
+        UserError: if kagglehub is not installed, or the download fails.
+    """
+    target = Path(folder)
+    if target.is_dir() and any(target.iterdir()):
+        return
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _download(CHEST_XRAY_PNEUMONIA, unfinished)
+    if target.is_dir():
+        target.rmdir()
+    unfinished.rename(target)
+
+
+def _download(name: str, folder: Path) -> None:
+    with contextlib.redirect_stdout(sys.stderr):  # kagglehub logs to stdout, which is for results
+        try:
+            import kagglehub
+        except ImportError:
+            raise UserError("--download needs kagglehub: pip install 'chest-xray-pipeline[kaggle]'") from None
+        try:
+            kagglehub.dataset_download(name, output_dir=str(folder))
+        # kagglehub, its client and requests raise from no common class.
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+            raise UserError(
+                f"{name!r} cannot be downloaded ({reason}): check the network, or download "
+                f"https://www.kaggle.com/datasets/{name} by hand and give its folder as SOURCE"
+            ) from None
