@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
+# Two tests run at a time. The tests of one file share a process, and with it the model they train.
+PARALLEL := --numprocesses=2 --dist=loadfile --max-worker-restart=1
 
 .PHONY: demo test test-slow lint format clean
 
@@ -15,10 +17,10 @@ DEMO ?= demo
 	touch $@
 
 test: .venv
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
 test-slow: .venv
-	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=3600
+	$(BIN)/python -m pytest $(PARALLEL) -m slow -o faulthandler_timeout=3600
 
 lint: .venv
 	$(BIN)/ruff check .

@@ -48,7 +48,7 @@ from pipeline.input.hosts import HostShare, ShardPart, host_share
 from pipeline.input.mapped_shards import map_shards
 from pipeline.input.recycled_batches import RecycledBatches
 from tfrecords_builder import manifest
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import Split, features_for_training
 

@@ -20,7 +20,8 @@ from pipeline.evaluation import figures, metrics, report, robustness
 from pipeline.gradcam import GradCam
 from pipeline.runs import Run
 from tfrecords_builder import manifest, storage
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, PNEUMONIA, Split
 
 DEFAULT_THRESHOLD = 0.5

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from pipeline import runs
 from pipeline.model import FEATURES, LOGIT
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
 from tfrecords_builder.decoding.opencv import UnreadableImage, decode
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES
 
 COLORMAP = "inferno"  # even steps of lightness, so that heat reads the same in print

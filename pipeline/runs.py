@@ -19,7 +19,7 @@ from pipeline.operating_point import FILE_NAME as OPERATING_POINT
 from pipeline.operating_point import OperatingPoint
 from tfrecords_builder import Preprocessing, storage
 from tfrecords_builder import manifest as dataset_manifest
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
 
 CONFIG = "config.json"

@@ -19,7 +19,8 @@ from pipeline.training.normalization import FusedBatchNormalization
 from pipeline.training.optimizer import FusedAdamW
 from pipeline.training.precision import Precision, PrecisionChoice
 from tfrecords_builder import manifest, storage
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import CLASS_NAMES, Split
 

@@ -12,9 +12,6 @@ import logging
 import os
 from typing import Annotated, Any
 
-import pipeline  # noqa: F401 - first, as it loads TensorFlow without its notes
-
-# isort: split
 import numpy as np
 import tensorflow as tf
 import tyro
@@ -25,7 +22,8 @@ from pipeline import operating_point, runs
 from pipeline.runs import Run
 from serving.signatures import ServedClassifier
 from tfrecords_builder import manifest, storage
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.errors import UserError
 
 MODEL_NAME = "pneumonia"
 TOLERANCE = 1e-3

@@ -14,12 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
-import pipeline  # noqa: F401 - first, as it loads TensorFlow without its notes
-
-# isort: split
 import tensorflow as tf
+import tyro
 
 from serving.server import model_config
 from serving.server.batching import Batching
@@ -31,7 +27,8 @@ from serving.server.models import Models, Upkeep
 from serving.server.rest_api import RestApi, RestLimits
 from serving.server.versions import Retries
 from tfrecords_builder import storage
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.errors import UserError
 
 GRACE_SECONDS = 30.0
 """How long requests that were accepted may take to be answered when the server is told to stop."""

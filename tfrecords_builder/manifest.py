@@ -5,7 +5,7 @@ import hashlib
 import json
 from typing import Any
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import CLASS_NAMES, Encoding, Split
 

@@ -16,8 +16,9 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
 from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, PNEUMONIA, SPLITS, Split
 
 LESIONS = "lesions.json"

@@ -31,7 +31,8 @@ from pipeline.train import (
 )
 from pipeline.training import precision
 from tfrecords_builder import manifest, storage
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
 from tuning.space import SearchSpace
 

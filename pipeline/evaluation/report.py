@@ -27,7 +27,9 @@ def render(run: Run, content: Manifest, measured: dict[str, Any], pictures: dict
         pictures: PNG files by name; they are written into the page.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.evaluation", "."), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("pipeline.evaluation", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["interval"] = _interval
     return environment.get_template("report.html.jinja").render(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import Split
 

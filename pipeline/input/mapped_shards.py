@@ -18,7 +18,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pipeline.input.hosts import ShardPart
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 _LENGTH_BYTES, _CRC_BYTES = 8, 4
 _KEY, _VALUE = 1, 2  # of the entry of a protobuf map

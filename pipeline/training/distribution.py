@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from serving.client.errors import ServingError
 from serving.client.images import find_images
 from serving.client.options import ServerOptions
 from serving.client.output import Csv, JsonLines, Output, OverlayFolder, Table, printable
-from tfrecords_builder.cli.command import EXIT_USER_ERROR, UserError, run
+from tfrecords_builder.cli.command import EXIT_USER_ERROR, run
+from tfrecords_builder.errors import UserError
 
 _PROGRESS_INTERVAL = 10.0  # seconds between lines where stderr is no terminal
 

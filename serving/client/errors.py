@@ -1,6 +1,6 @@
 """What can go wrong between client and server; each message is one line that says what to do."""
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 class ServingError(UserError):

@@ -22,8 +22,8 @@ from serving.client.transport import (
     too_late,
     unreachable,
 )
-from tfrecords_builder.cli.command import UserError
 from tfrecords_builder.cli.startup import load_tensorflow
+from tfrecords_builder.errors import UserError
 
 load_tensorflow()
 

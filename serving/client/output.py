@@ -12,7 +12,7 @@ import rich.markup
 import rich.table
 
 from serving.client.answers import Explanation, Prediction
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 _COLUMNS = ("file", "probability", "label", "valid", "reason", "overlay")
 _WIDE = 10_000  # characters: where nobody watches, no path is folded

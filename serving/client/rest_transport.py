@@ -24,7 +24,7 @@ from serving.client.transport import (
     too_late,
     unreachable,
 )
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 _OK, _BAD_REQUEST, _NOT_FOUND, _GATEWAY_TIMEOUT = 200, 400, 404, 504
 _TEMPORARY = (429, 502, 503)  # 502 comes from proxies, whose server is gone for the moment

@@ -14,7 +14,8 @@ from serving.load.clients import Connect, run_clients
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.load.memory import watched
 from serving.load.report import print_table, summary, write
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.errors import UserError
 
 DEFAULT_SIZES = ("1300x950:6", "1858x1317:2", "1024x1024:2")
 """As X-rays are: mostly the size of the public dataset's files, some larger, some of another hospital."""

@@ -6,16 +6,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-import pipeline  # noqa: F401 - first, as it loads TensorFlow without its notes
-
-# isort: split
 import numpy as np
 import tensorflow as tf
 
 from serving.export import MODEL_NAME, versions
 from serving.server.servable import Servable
 from tfrecords_builder import storage
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 _WARM_UPS = 3
 

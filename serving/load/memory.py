@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 SECONDS_BETWEEN_READINGS = 30.0
 _KIB_PER_MIB = 1024

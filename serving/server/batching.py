@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from serving.server.config_files import read_batching_parameters
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 _SCHEDULER = "batches"  # shared by all operations of this name in a session
 

@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfrecords_builder import storage
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 _PACKAGE = "chest_xray_pipeline.serving"  # not tensorflow.serving: a later package may declare them itself
 _FILE = "chest_xray_pipeline/serving/config_files.proto"

@@ -13,7 +13,7 @@ from serving.server.config_files import read_ssl_config
 from serving.server.grpc_services import add_services
 from serving.server.metrics import Metrics
 from serving.server.models import Models
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 UNLIMITED = -1
 HEALTH_NAMES = ("", "ModelService", "PredictionService")  # TensorFlow Serving leaves out the package

@@ -18,7 +18,7 @@ from serving.server.config_files import read_model_config
 from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
 from serving.server.versions import Retries, State, Version, Versions
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 _SHORTEST_WAIT = 0.05  # seconds between two looks at versions that wait for their last request
 

@@ -10,7 +10,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from pipeline import runs
 from serving import export as export_module
 from serving.export import ExportRefused, export
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 def names(folder) -> list[str]:

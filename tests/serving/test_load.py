@@ -13,7 +13,7 @@ from serving.load.__main__ import LoadConfig
 from serving.load.clients import Answers, run_clients
 from serving.load.memory import resident_mib
 from serving.load.report import summary
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 SMALL = ("96x80:1", "120x100:1")
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from serving.local import LocalConfig, serving, stop_signals
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 def test_a_port_in_use_is_the_users_mistake(local_server, models):

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import runs
 from pipeline.model import ModelConfig
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tuning import search as search_module
 from tuning.search import SearchConfig, search
 from tuning.space import SearchSpace

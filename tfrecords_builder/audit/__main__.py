@@ -18,8 +18,9 @@ from rich.console import Console
 from tfrecords_builder.audit import report
 from tfrecords_builder.audit.findings import Audit, find
 from tfrecords_builder.audit.measurements import HASH_BITS, measure
-from tfrecords_builder.cli.command import UserError, run
+from tfrecords_builder.cli.command import run
 from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.folders import find_images
 
 JSON_NAME = "audit.json"

@@ -19,7 +19,7 @@ from tfrecords_builder.building.engines.local import build_here
 from tfrecords_builder.building.plan import PlannedShard, plan_shards, source_digest
 from tfrecords_builder.building.shards import BuiltShard, RecordMaker
 from tfrecords_builder.building.staging import UnfinishedBuild
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import LeftOut, Manifest, SplitContent
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import CLASS_NAMES, SPLITS, Encoding

@@ -15,7 +15,7 @@ from typing import Any
 from tfrecords_builder import manifest
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.building.shards import BuiltShard
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import LeftOut, Manifest, Shard
 
 FOLDER = "unfinished"

@@ -1,4 +1,4 @@
-"""What every command shares: its parsing, its logging, and the exit code of a user's mistake."""
+"""What all commands share: how they parse options, log, and end when the user made a mistake."""
 
 import contextlib
 import io
@@ -9,36 +9,42 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
+from tfrecords_builder.errors import UserError
+
 ConfigT = TypeVar("ConfigT")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
-_BOX = "╭╮╰╯│─ \n"
+_QUIET_LOGGERS = ("absl", "httpx", "matplotlib", "py.warnings")
+_FRAME = "╭╮╰╯│─ \n"
 
 
-class UserError(Exception):
-    """A mistake that the user can mend.
-
-    Its message is one line that says what was received, what was expected and what to do. A command
-    prints it on stderr and exits with code 2.
-    """
-
-
-def run(main: Callable[[ConfigT], int | None], config: type[ConfigT], command: str) -> NoReturn:
-    """Parses the command line into `config`, calls `main` with it and exits.
+def run(
+    main: Callable[[ConfigT], int | None],
+    config: type[ConfigT],
+    command: str,
+    *,
+    load: Callable[[], None] | None = None,
+) -> NoReturn:
+    """Parses the command line into a `config`, calls `main` with it and exits.
 
     Args:
-        main: the command; returns its exit code, or None for 0.
-        config: a frozen dataclass; its fields are the command's arguments, its docstrings the help.
+        main: the command. It returns its exit code, or None for 0.
+        config: a frozen dataclass. Its fields are the command's options; its docstrings are the help.
         command: how the user calls it, as in `python -m pipeline.train`.
+        load: a function of `cli.startup` that loads what `main` imports. It is called after the options are
+            parsed, so that `--help` and a mistake are answered at once.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     logging.captureWarnings(True)
-    for talkative in ("absl", "httpx", "matplotlib", "py.warnings"):
-        logging.getLogger(talkative).setLevel(logging.ERROR)
+    for name in _QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        sys.exit(main(parse(config, command)))
+        parsed = parse(config, command)
+        if load is not None:
+            load()
+        sys.exit(main(parsed))
     except UserError as error:
         sys.stderr.write(f"{command}: {error}\n")
         sys.exit(EXIT_USER_ERROR)
@@ -48,10 +54,10 @@ def run(main: Callable[[ConfigT], int | None], config: type[ConfigT], command: s
 
 
 def parse(config: type[ConfigT], command: str, args: Sequence[str] | None = None) -> ConfigT:
-    """Parses `args` (None: the process's own) into a `config`.
+    """Parses `args` (None: the arguments of this process) into a `config`.
 
     Raises:
-        UserError: for arguments that do not fit, in one line.
+        UserError: for options that do not fit; the message is one line.
     """
     complaint = io.StringIO()
     try:
@@ -65,8 +71,8 @@ def parse(config: type[ConfigT], command: str, args: Sequence[str] | None = None
         raise UserError(f"{_one_line(complaint.getvalue())} (see {command} --help)") from None
 
 
-def _one_line(box: str) -> str:
-    """The first paragraph of tyro's framed complaint, without the frame."""
-    lines = [line.strip(_BOX) for line in box.splitlines()[1:]]
+def _one_line(framed: str) -> str:
+    """The first paragraph of tyro's framed message, without the frame."""
+    lines = [line.strip(_FRAME) for line in framed.splitlines()[1:]]
     paragraph = lines[: lines.index("")] if "" in lines else lines
-    return " ".join(line for line in paragraph if line) or box.strip(_BOX)
+    return " ".join(line for line in paragraph if line) or framed.strip(_FRAME)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfrecords_builder.cli.command import UserError
 from tfrecords_builder.decoding.opencv import MAX_PIXELS, UnreadableImage
+from tfrecords_builder.errors import UserError
 
 if TYPE_CHECKING:
     import pydicom

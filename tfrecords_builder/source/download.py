@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 CHEST_XRAY_PNEUMONIA = "paultimothymooney/chest-xray-pneumonia"
 

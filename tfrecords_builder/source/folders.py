@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, SPLITS, Split
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".dcm", ".dicom")

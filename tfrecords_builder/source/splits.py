@@ -5,7 +5,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES
 from tfrecords_builder.source.folders import SourceImage
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA, SPLITS, Split
 from tfrecords_builder.source.folders import SUBTYPES, SourceImage, check_classes, patient_and_subtype
 

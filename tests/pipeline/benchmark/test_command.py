@@ -10,7 +10,8 @@ from pipeline.benchmark.result import Result, skipped
 from pipeline.benchmark.timing import Rates, Timer
 from pipeline.benchmark.train_step import Case
 from pipeline.model import ModelConfig
-from tfrecords_builder.cli.command import UserError, parse
+from tfrecords_builder.cli.command import parse
+from tfrecords_builder.errors import UserError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pipeline import runs
 from pipeline.dataset import load_arrays
 from pipeline.evaluate import evaluate
 from pipeline.evaluation import robustness
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 @pytest.fixture(scope="module")

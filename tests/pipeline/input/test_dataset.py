@@ -13,7 +13,7 @@ from pipeline.dataset import load_arrays, load_origins, make_dataset, steps_per_
 from pipeline.input.hosts import host_share
 from pipeline.input.mapped_shards import MappedShards
 from tfrecords_builder import manifest
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from pipeline.training.checkpoint import RunCheckpoint
 from pipeline.training.precision import resolve
 from tests.small_run import quick_training
 from tfrecords_builder import manifest
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 def weights_of(run) -> list[np.ndarray]:

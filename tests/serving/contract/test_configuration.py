@@ -14,7 +14,7 @@ from serving.local import LocalConfig, serving
 from serving.server.batching import Batching
 from serving.server.servable import Servable
 from tests.serving.contract.wire import call, failure, predict_request, raw_rest, rest, states
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 def entry(name, base_path, platform="tensorflow") -> str:

@@ -10,7 +10,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.local import LocalConfig, serving
 from serving.server import model_config
 from tests.serving.contract.wire import call, failure, predict_request, rest, states
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from tfrecords_builder import Preprocessing
 from tfrecords_builder.building.build import BuildConfig, build
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 IN_PROCESS = ("runner=DirectRunner",)
 TWO_PROCESSES = ("runner=DirectRunner", "direct_num_workers=2", "direct_running_mode=multi_processing")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfrecords_builder import Preprocessing, manifest
 from tfrecords_builder.building.build import BuildConfig, build
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import deserialize
 from tfrecords_builder.source.folders import find_images
 

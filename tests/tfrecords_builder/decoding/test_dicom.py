@@ -20,9 +20,9 @@ from pydicom.uid import (
 )
 
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.cli.command import UserError
 from tfrecords_builder.decoding import dicom
 from tfrecords_builder.decoding.opencv import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
+from tfrecords_builder.errors import UserError
 
 # Decoding silences pydicom once for the process; pytest brings warnings back for every test.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")

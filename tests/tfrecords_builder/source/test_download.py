@@ -5,7 +5,7 @@ import kagglehub
 import pytest
 
 from tfrecords_builder.building.build import BuildConfig, build
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.download import CHEST_XRAY_PNEUMONIA, download
 
 

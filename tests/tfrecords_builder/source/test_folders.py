@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.folders import find_images, patient_and_subtype
 
 

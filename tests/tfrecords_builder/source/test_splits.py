@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.folders import SourceImage, find_images, patient_and_subtype
 from tfrecords_builder.source.splits import draw_test, draw_validation
 

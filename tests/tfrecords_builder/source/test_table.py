@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from tfrecords_builder.cli import command
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.folders import SourceImage
 from tfrecords_builder.source.table import TableColumns, images_folder, is_table, read_table
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.building.shards import RecordMaker, write_shard
 from tfrecords_builder.building.staging import UnfinishedBuild
-from tfrecords_builder.cli.command import UserError
+from tfrecords_builder.errors import UserError
 
 
 def build_with_beam(

@@ -1,0 +1,48 @@
+"""Long work that the same command continues after a stop, but only with the settings it was begun with."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tfrecords_builder import storage
+from tfrecords_builder.errors import UserError
+
+CONTINUE_OR_START_ANEW = "give the same settings to continue it, choose another folder, or use --overwrite"
+
+
+def begin_or_continue(path: str, settings: Mapping[str, Any], what: str) -> bool:
+    """Writes the settings of a piece of work, or compares them with those it was begun with.
+
+    Args:
+        path: JSON file of the settings; a path or a URL.
+        settings: what decides the result.
+        what: names the work in the error, as in `'run' was begun`.
+
+    Returns:
+        Whether the work was begun before and is to be continued.
+
+    Raises:
+        UserError: if it was begun with other settings; the message names the first difference.
+    """
+    if not storage.exists(path):
+        storage.write(path, json.dumps(settings, indent=2) + "\n")
+        return False
+    refuse_other_settings(what, json.loads(storage.read(path)), settings, CONTINUE_OR_START_ANEW)
+    return True
+
+
+def refuse_other_settings(what: str, before: Mapping[str, Any], now: Mapping[str, Any], remedy: str) -> None:
+    """Refuses settings that differ from those before.
+
+    Args:
+        what: names the work in the error, as in `'run' was begun`.
+        before: the settings as read from JSON.
+        now: the settings that are wanted; those that only `before` has are not compared.
+        remedy: what the user can do, the end of the message.
+
+    Raises:
+        UserError: naming the first setting that differs.
+    """
+    for name, value in json.loads(json.dumps(now)).items():  # through JSON, as tuples come back as lists
+        if before.get(name) != value:
+            raise UserError(f"{what} with {name}={before.get(name)!r}, not {value!r}: {remedy}")
