@@ -1,6 +1,11 @@
-"""Imports point against the way of the data: builder <- pipeline <- tuning, serving."""
+"""How the code is laid out: which way imports point, what each room may hold, and what a command loads."""
 
 import ast
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,13 +17,66 @@ MAY_IMPORT = {
     "tuning": {"tuning", "pipeline", "tfrecords_builder"},
     "serving": {"serving", "pipeline", "tfrecords_builder"},
 }
+ROOMS = {
+    "tfrecords_builder": {"audit", "building", "cli", "decoding", "source"},
+    "pipeline": {"benchmark", "evaluation", "explanation", "input", "training"},
+    "tuning": set(),
+    "serving": {"client", "config", "exporting", "load", "server"},
+}
+TOP_OF_PIPELINE = {
+    "train", "evaluate", "gradcam",  # commands
+    "dataset", "model", "augmentation", "operating_point", "runs",  # public functions, and the run folder
+}  # fmt: skip
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")}
+
+
+def imported_names(path: Path) -> set[str]:
+    """Everything that a module imports, at its top or inside a function, as dotted names."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # A name is a module of its own, or something that the module on its left holds.
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in MODULES else node.module for name in full}
+    return names
 
 
 def imported_packages(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    absolute = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    plain = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
-    return {module.partition(".")[0] for module in absolute + plain}
+    return {name.partition(".")[0] for name in imported_names(path)}
+
+
+def room(module: str) -> str:
+    """The room of a module: its package and folder, or the module itself where it stands at the top.
+
+    Settings hold no code and lie below all rooms that read them.
+    """
+    return module if module.endswith(".settings") else ".".join(module.split(".")[:2])
+
+
+def assert_no_circle(arrows: Iterable[tuple[str, str]]) -> None:
+    graph = defaultdict(set)
+    for importer, imported in arrows:
+        if importer != imported:
+            graph[importer].add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports run in a circle: {' <- '.join(error.args[1])}")
+
+
+def our_imports() -> list[tuple[str, str]]:
+    return [
+        (module, name) for module, path in MODULES.items() for name in imported_names(path) if name in MODULES
+    ]
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -30,6 +88,44 @@ def test_imports_point_one_way(package):
         assert ours <= MAY_IMPORT[package], f"{module} imports {ours - MAY_IMPORT[package]}"
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    assert_no_circle(our_imports())
+
+
+def test_no_rooms_import_each_other_in_a_circle():
+    assert_no_circle((room(importer), room(imported)) for importer, imported in our_imports())
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_are_those_that_the_documentation_names(package):
+    folders = {path.name for path in (ROOT / package).iterdir() if path.is_dir() and path.name[0] not in "._"}
+    assert folders == ROOMS[package]
+
+
+@pytest.mark.parametrize(("package", "folder"), [(p, f) for p, folders in ROOMS.items() for f in folders])
+def test_every_room_says_what_it_is_for(package, folder):
+    if folder != "config":  # files of TensorFlow Serving, no modules
+        assert ast.get_docstring(ast.parse((ROOT / package / folder / "__init__.py").read_text()))
+
+
+def test_the_top_of_pipeline_holds_commands_public_functions_and_the_run_folder():
+    assert {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__"} == TOP_OF_PIPELINE
+
+
 @pytest.mark.parametrize("module", ["model", "augmentation"])
 def test_what_trains_on_any_backend_uses_keras_alone(module):
     assert "tensorflow" not in imported_packages(ROOT / "pipeline" / f"{module}.py")
+
+
+def commands() -> list[str]:
+    return sorted(name for name, path in MODULES.items() if 'if __name__ == "__main__":' in path.read_text())
+
+
+def test_commands_load_tensorflow_only_to_work():
+    """`--help` is answered at once, and only a command silences what TensorFlow writes as it starts."""
+    heavy = ("tensorflow", "keras", "jax", "torch")
+    lines = [f"import {name}; assert not {{*{heavy}}} & set(sys.modules), {name!r}" for name in commands()]
+    script = "\n".join(["import sys", *lines])
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
