@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline import runs
 from pipeline.dataset import load_arrays, load_origins
 from pipeline.evaluation import figures, metrics, report, robustness
-from pipeline.gradcam import GradCam
+from pipeline.explanation import GradCam
 from pipeline.runs import Run
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.cli.command import run

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipeline.gradcam import GradCam, overlay
+from pipeline.explanation import GradCam, overlay
 from pipeline.operating_point import OperatingPoint
 from tfrecords_builder import Preprocessing
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA

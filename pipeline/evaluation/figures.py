@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from pipeline.gradcam import COLORMAP, overlay
+from pipeline.explanation import COLORMAP, overlay
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA
 
 DOTS_PER_INCH = 110

@@ -1,9 +1,9 @@
-import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import gradcam
+from pipeline.explanation import GradCam
+from pipeline.gradcam import gradcam
 from pipeline.model import FEATURES, LOGIT, ModelConfig, build_model
 
 
@@ -37,7 +37,7 @@ def by_hand(model, image, sign) -> np.ndarray:
 @pytest.mark.parametrize("in_graph", [False, True])
 @pytest.mark.parametrize(("threshold", "sign"), [(0.0, 1), (1.1, -1)])
 def test_it_is_the_gradient_weighted_sum_of_the_features(model, images, in_graph, threshold, sign):
-    explain = gradcam.GradCam(model)
+    explain = GradCam(model)
     explain = tf.function(explain) if in_graph else explain
 
     _, heatmaps = explain(tf.constant(images), threshold)
@@ -47,7 +47,7 @@ def test_it_is_the_gradient_weighted_sum_of_the_features(model, images, in_graph
 
 
 def test_the_probability_is_the_models_own(model, images):
-    probability, _ = gradcam.GradCam(model)(tf.constant(images))
+    probability, _ = GradCam(model)(tf.constant(images))
 
     np.testing.assert_allclose(probability, model(images)[:, 0], atol=1e-6)
 
@@ -55,30 +55,8 @@ def test_the_probability_is_the_models_own(model, images):
 def test_heat_lies_between_0_and_1_even_where_nothing_speaks_for_the_label(model):
     blank = np.zeros((2, 32, 32, 1), np.uint8)
 
-    heatmaps = gradcam.gradcam(model, blank).numpy()
+    heatmaps = gradcam(model, blank).numpy()
 
     assert np.isfinite(heatmaps).all()
     assert heatmaps.min() >= 0
     assert heatmaps.max() <= 1
-
-
-def test_overlay_leaves_cold_pixels_gray_and_colours_hot_ones():
-    images = np.full((1, 2, 1, 1), 100, np.uint8)
-
-    colours = gradcam.overlay(tf.constant(images), tf.constant([[[0.0], [1.0]]])).numpy()[0, :, 0]
-
-    assert colours[0].tolist() == [100, 100, 100]
-    assert len(set(colours[1].tolist())) > 1
-
-
-def test_the_command_writes_a_picture_for_each_image(finished_run, tmp_path, capsys):
-    xray = np.random.default_rng(0).integers(0, 255, (90, 120), dtype=np.uint8)
-    paths = [str(tmp_path / name) for name in ("one.png", "two.png")]
-    for path in paths:
-        cv2.imwrite(path, xray)
-
-    gradcam.main(gradcam.GradcamConfig(finished_run, tuple(paths), output=str(tmp_path / "out")))
-
-    pictures = [line.split("\t")[-1] for line in capsys.readouterr().out.splitlines()]
-    assert len(pictures) == 2
-    assert all(cv2.imread(picture).shape[0] > 512 for picture in pictures)

@@ -1,0 +1,51 @@
+"""Grad-CAM heatmaps: which regions of an X-ray speak for the label that the model gives.
+
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
+ICCV 2017.
+"""
+
+import keras
+import tensorflow as tf
+
+from pipeline.model import FEATURES, LOGIT
+
+_EPSILON = 1e-12  # added to a maximum that may be 0; far below every heat that matters
+
+
+class GradCam:
+    """Explains a classifier that `pipeline.model.build_model` made.
+
+    The network is split behind its last convolution. The gradient is then taken through the dense layers
+    only, so that an explanation costs hardly more than a prediction.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        features = model.get_layer(FEATURES).output
+        self._convolutions = keras.Model(model.inputs[0], features)
+        self._head = keras.Model(features, model.get_layer(LOGIT).output)
+
+    def __call__(self, images: tf.Tensor, threshold: float = 0.5) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes probabilities and heatmaps of a batch.
+
+        The explained score is the logit where the label is PNEUMONIA, and the negated logit where the label
+        is NORMAL. The logit, unlike the sigmoid, does not saturate.
+
+        Args:
+            images: (batch, side, side, 1), any numeric dtype, 0 to 255.
+            threshold: probability from which the label is PNEUMONIA.
+
+        Returns:
+            Probabilities of pneumonia, float32 (batch,), and heatmaps, float32 (batch, side, side), 0 to 1.
+            The maximum of a heatmap is 1, or 0 where nothing speaks for the label.
+        """
+        features = tf.cast(self._convolutions(images, training=False), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            logit = self._head(features, training=False)[:, 0]
+        gradients = tape.gradient(logit, features)
+        probability = tf.sigmoid(tf.cast(logit, tf.float32))
+        towards_label = tf.where(probability >= threshold, 1.0, -1.0)[:, None, None, None]
+        weights = tf.reduce_mean(gradients * towards_label, axis=(1, 2), keepdims=True)
+        heat = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
+        heat = tf.image.resize(heat, tf.shape(images)[1:3], method="bilinear")[..., 0]
+        return probability, heat / (tf.reduce_max(heat, axis=(1, 2), keepdims=True) + _EPSILON)
