@@ -13,48 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-
-@dataclasses.dataclass(frozen=True)
-class AugmentationConfig:
-    """How far each property may change, drawn per image and uniformly.
-
-    Raises:
-        ValueError: for a negative range.
-    """
-
-    rotation: float = 7.0
-    """Degrees, either way."""
-    scale: float = 0.12
-    """Relative change of size, the same in both axes."""
-    anisotropy: float = 0.10
-    """Relative change of the aspect ratio."""
-    shear: float = 0.08
-    """Shear along the width, as the tangent of its angle."""
-    shift: float = 0.06
-    """Fraction of the image's side, in both axes."""
-    gamma: float = 0.4
-    """Exponent of the grey values, in powers of e: 0.4 is 0.67 to 1.49."""
-    contrast: float = 0.3
-    """Relative change of the contrast."""
-    brightness: float = 0.15
-    """Shift of the grey values, as a fraction of the full range."""
-    noise: float = 0.03
-    """Largest standard deviation of white noise, as a fraction of the full range."""
-    sharpness: float = 0.7
-    """Largest share of a 3x3 binomial blur mixed into the image, or, to sharpen it, taken away; 0 to 1."""
-
-    def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if value < 0:
-                raise ValueError(f"{name} must not be negative. Received: {value}")
-        if self.sharpness > 1:
-            raise ValueError(f"sharpness must be 0 to 1. Received: {self.sharpness}")
-        if self.scale >= 1 or self.anisotropy >= 1 or self.contrast >= 1:
-            raise ValueError(
-                "scale, anisotropy and contrast must be below 1. "
-                f"Received: {self.scale}, {self.anisotropy}, {self.contrast}"
-            )
-
+from pipeline.training.settings import AugmentationConfig
 
 _PROPERTIES = (
     "rotation",

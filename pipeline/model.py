@@ -1,8 +1,8 @@
 """The from-scratch CNN: stacked Conv2D and MaxPooling, global average pooling, dense layers, one sigmoid."""
 
-import dataclasses
-
 import keras
+
+from pipeline.training.settings import ModelConfig
 
 FEATURES = "features"
 """Name of the layer whose output Grad-CAM explains: the last convolution's activation, before any pooling."""
@@ -11,36 +11,6 @@ LOGIT = "logit"
 
 NORMALIZATION_MOMENTUM = 0.95
 """Of the running statistics; Keras's 0.99 is still far from them after a training of few steps."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """Every size of the network.
-
-    Raises:
-        ValueError: for sizes that make no network.
-    """
-
-    filters: tuple[int, ...] = (16, 32, 64, 128)
-    """Channels of each block of convolutions; a max-pooling halves the image between two blocks."""
-    convolutions: int = 2
-    """3x3 convolutions in each block."""
-    dense_units: tuple[int, ...] = (64,)
-    """Units of each dense layer after global average pooling."""
-    dropout: float = 0.3
-    """Fraction of the pooled features dropped in training."""
-    standardize: bool = True
-    """Give every image zero mean and unit variance first, so that exposure matters less."""
-
-    def __post_init__(self) -> None:
-        if not self.filters or min(self.filters) < 1:
-            raise ValueError(f"filters must be positive, one per block. Received: {self.filters}")
-        if self.convolutions < 1:
-            raise ValueError(f"convolutions must be at least 1. Received: {self.convolutions}")
-        if self.dense_units and min(self.dense_units) < 1:
-            raise ValueError(f"dense_units must be positive. Received: {self.dense_units}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1. Received: {self.dropout}")
 
 
 def build_model(

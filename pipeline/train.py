@@ -1,23 +1,20 @@
 """`python -m pipeline.train RECORDS RUN`: trains the classifier and leaves a run folder."""
 
-import dataclasses
 import logging
-from typing import Annotated
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tyro
 
 from pipeline import operating_point, runs
-from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
-from pipeline.dataset import Cache, load_arrays, make_dataset, steps_per_epoch
-from pipeline.model import ModelConfig, build_model
+from pipeline.augmentation import AcquisitionAugmentation
+from pipeline.dataset import load_arrays, make_dataset, steps_per_epoch
+from pipeline.model import build_model
 from pipeline.training import checkpoint, distribution, precision
 from pipeline.training.checkpoint import Position, RunCheckpoint
 from pipeline.training.normalization import FusedBatchNormalization
 from pipeline.training.optimizer import FusedAdamW
-from pipeline.training.precision import Precision, PrecisionChoice
+from pipeline.training.settings import Precision, TrainConfig
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
@@ -29,74 +26,6 @@ AUC_THRESHOLDS = 2000
 """Keras's 200 are too few where most probabilities are close to 0 or 1."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Trains a pneumonia classifier from scratch and leaves a run folder.
-
-    The same command continues a training that was stopped.
-
-    Raises:
-        ValueError: for settings that cannot train.
-    """
-
-    records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
-    """Folder of records, as `python -m tfrecords_builder` writes it; a path or a URL."""
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """Folder to write the run to; a path or a URL."""
-    epochs: int = 30
-    """Passes over the training images, at most."""
-    batch_size: int = 32
-    """Images a step."""
-    learning_rate: float = 2e-3
-    """Peak learning rate of Adam, reached after the warm-up; it falls to 0 along a cosine."""
-    warmup: float = 0.05
-    """Fraction of all steps over which the learning rate rises from 0."""
-    weight_decay: float = 1e-2
-    """Decoupled weight decay (AdamW), relative to the learning rate."""
-    ema: float = 0.99
-    """Share of the moving average of the weights that each step keeps; the average is the model. A training
-    of few steps keeps less, so that the average reaches back over a tenth of it at most."""
-    patience: int = 20
-    """Epochs without a better validation loss after which the training stops early. The loss is that of
-    `val` under fixed changes of the acquisition, as unchanged images hardly tell good models apart."""
-    class_weights: bool = True
-    """Weigh the images so that both classes count the same."""
-    precision: PrecisionChoice = "auto"
-    """Of the computation; `auto` tries a few steps in each and takes the fastest."""
-    checkpoint_seconds: float = 120.0
-    """Between checkpoints within an epoch; after each epoch there is one in any case."""
-    cache: Cache = "auto"
-    """Hold the records in memory (ram), stream them (none), or decide by the memory free (auto)."""
-    target_sensitivity: float = operating_point.DEFAULT_TARGET_SENSITIVITY
-    """The threshold is the one of highest specificity that finds at least this fraction of the
-    pneumonias of `val`."""
-    seed: int = 0
-    """Of weights, order and augmentation."""
-    overwrite: bool = False
-    """Start anew in a folder that already has a run."""
-    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
-    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.patience) < 1:
-            raise ValueError(
-                "epochs, batch_size and patience must be at least 1. "
-                f"Received: {self.epochs}, {self.batch_size}, {self.patience}"
-            )
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be positive. Received: {self.learning_rate}")
-        if not (0 <= self.warmup < 1 and 0 <= self.ema < 1):
-            raise ValueError(
-                f"warmup and ema must be at least 0 and below 1. Received: {self.warmup}, {self.ema}"
-            )
-        if self.checkpoint_seconds < 0:
-            raise ValueError(f"checkpoint_seconds must not be negative. Received: {self.checkpoint_seconds}")
-        if not 0 < self.target_sensitivity <= 1:
-            raise ValueError(
-                f"target_sensitivity must be above 0, at most 1. Received: {self.target_sensitivity}"
-            )
 
 
 def train(config: TrainConfig) -> None:
@@ -111,7 +40,7 @@ def train(config: TrainConfig) -> None:
         tf.io.gfile.rmtree(config.run)
     environment = runs.begin(
         config.run,
-        settings(config),
+        config.deciding_the_result(),
         content,
         lambda: runs.environment(config.seed) | {"precision": _chosen_precision(config, content)},
     )
@@ -275,14 +204,6 @@ def check_both_classes(content: Manifest) -> None:
                 f"the {split!r} records have no {' and no '.join(missing)} image: training needs both "
                 "classes in train and in val"
             )
-
-
-def settings(config: TrainConfig) -> dict[str, object]:
-    """What decides the result, as `config.json` has it."""
-    chosen = dataclasses.asdict(config)
-    for where in ("run", "overwrite", "cache", "checkpoint_seconds"):
-        del chosen[where]
-    return chosen
 
 
 def _finish(config: TrainConfig) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline.model import ModelConfig
-from pipeline.train import TrainConfig
+from pipeline.training.settings import ModelConfig, TrainConfig
 from tfrecords_builder import Preprocessing
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
 from tfrecords_builder.records import CLASS_NAMES, Record, serialize, shard_name

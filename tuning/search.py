@@ -20,16 +20,15 @@ from pipeline import runs
 from pipeline.dataset import make_dataset, steps_per_epoch
 from pipeline.train import (
     MONITOR,
-    TrainConfig,
     check_both_classes,
     class_weights,
     classifier_to_train,
-    settings,
     train,
     trainable,
     validation_dataset,
 )
 from pipeline.training import precision
+from pipeline.training.settings import TrainConfig
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
@@ -124,7 +123,7 @@ def leaderboard(tuner: keras_tuner.Tuner) -> list[dict[str, Any]]:
 def _begin(config: SearchConfig) -> None:
     """Notes the settings of the search, or checks them against those it was begun with."""
     own = {name: getattr(config, name) for name in ("tuner", "max_trials", "trial_epochs")}
-    now = settings(config.training()) | own
+    now = config.training().deciding_the_result() | own
     path = storage.join(config.run, TRIALS, SETTINGS)
     if storage.exists(path):
         runs.refuse_other_settings(config.run, json.loads(storage.read(path)), now)

@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from pipeline.model import ModelConfig
-from pipeline.train import MONITOR, TrainConfig, classifier_to_train, compile_model, trainable
-from pipeline.training.precision import Precision
+from pipeline.train import MONITOR, classifier_to_train, compile_model, trainable
+from pipeline.training.settings import ModelConfig, Precision, TrainConfig
 
 logger = logging.getLogger(__name__)
 

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.augmentation import AcquisitionAugmentation, AugmentationConfig
+from pipeline.augmentation import AcquisitionAugmentation
 from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.samples import Samples
 from pipeline.benchmark.timing import Meter, meter
 from pipeline.dataset import PREFETCHED_BATCHES, Cache, make_dataset
+from pipeline.training.settings import AugmentationConfig
 from tfrecords_builder.records import features_for_training
 
 GROUP = "input alone"

@@ -13,9 +13,8 @@ import tensorflow as tf
 from pipeline.benchmark import flops
 from pipeline.benchmark.result import Result, skipped
 from pipeline.benchmark.timing import Meter, Timer
-from pipeline.model import ModelConfig
-from pipeline.train import TrainConfig, classifier_to_train, compile_model, trainable
-from pipeline.training.precision import Precision
+from pipeline.train import classifier_to_train, compile_model, trainable
+from pipeline.training.settings import ModelConfig, Precision, TrainConfig
 
 GROUP = "training step alone"
 MODELS = {

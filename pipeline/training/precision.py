@@ -3,13 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import keras
 import numpy as np
 
-Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
-PrecisionChoice = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
+from pipeline.training.settings import Precision, PrecisionChoice
 
 WORTHWHILE_SPEEDUP = 1.1
 """A mixed precision must train this many times faster than float32 to be worth its coarser numbers."""

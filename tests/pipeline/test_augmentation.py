@@ -7,9 +7,9 @@ import tensorflow as tf
 from pipeline.augmentation import (
     NO_AUGMENTATION,
     AcquisitionAugmentation,
-    AugmentationConfig,
     affine_transforms,
 )
+from pipeline.training.settings import AugmentationConfig
 
 SIDE = 48
 

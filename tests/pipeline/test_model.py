@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.model import FEATURES, LOGIT, ModelConfig, build_model
+from pipeline.model import FEATURES, LOGIT, build_model
+from pipeline.training.settings import ModelConfig
 
 
 def test_the_network_is_what_its_configuration_says():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import runs
-from pipeline.model import ModelConfig
+from pipeline.training.settings import ModelConfig
 from tfrecords_builder.errors import UserError
 from tuning import search as search_module
 from tuning.search import SearchConfig, search

@@ -1,7 +1,7 @@
 import keras_tuner
 import pytest
 
-from pipeline.train import TrainConfig
+from pipeline.training.settings import TrainConfig
 from tuning.space import SearchSpace
 
 

@@ -21,8 +21,8 @@ from pipeline.benchmark.peers.source import STEP_GROUP
 from pipeline.benchmark.result import Measurement, Result, in_turn, skipped
 from pipeline.benchmark.timing import Meter, Timer, meter
 from pipeline.benchmark.train_step import Case, Training, batch_in_memory, precisions
-from pipeline.model import NORMALIZATION_MOMENTUM, ModelConfig
-from pipeline.train import TrainConfig
+from pipeline.model import NORMALIZATION_MOMENTUM
+from pipeline.training.settings import ModelConfig, TrainConfig
 
 MODES = ("eager", "compile")
 PRECISIONS = ("float32", "bfloat16")

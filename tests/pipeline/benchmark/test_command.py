@@ -9,7 +9,7 @@ from pipeline.benchmark.__main__ import BenchmarkConfig, main
 from pipeline.benchmark.result import Result, skipped
 from pipeline.benchmark.timing import Rates, Timer
 from pipeline.benchmark.train_step import Case
-from pipeline.model import ModelConfig
+from pipeline.training.settings import ModelConfig
 from tfrecords_builder.cli.command import parse
 from tfrecords_builder.errors import UserError
 

@@ -1,7 +1,8 @@
 import keras
 
 from pipeline.benchmark.flops import forward_flops, training_flops
-from pipeline.model import ModelConfig, build_model
+from pipeline.model import build_model
+from pipeline.training.settings import ModelConfig
 
 
 def test_by_hand():

@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from pipeline.explanation import GradCam
 from pipeline.gradcam import gradcam
-from pipeline.model import FEATURES, LOGIT, ModelConfig, build_model
+from pipeline.model import FEATURES, LOGIT, build_model
+from pipeline.training.settings import ModelConfig
 
 
 @pytest.fixture(scope="module")

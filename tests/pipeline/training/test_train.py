@@ -13,11 +13,12 @@ import pytest
 
 from pipeline import runs
 from pipeline.dataset import load_arrays
-from pipeline.model import ModelConfig, build_model
-from pipeline.train import TrainConfig, class_weights, compile_model, train, trainable, validation_dataset
+from pipeline.model import build_model
+from pipeline.train import class_weights, compile_model, train, trainable, validation_dataset
 from pipeline.training import precision
 from pipeline.training.checkpoint import RunCheckpoint
 from pipeline.training.precision import resolve
+from pipeline.training.settings import ModelConfig, TrainConfig
 from tests.small_run import quick_training
 from tfrecords_builder import manifest
 from tfrecords_builder.errors import UserError

@@ -1,0 +1,173 @@
+"""All settings of a training. They need no TensorFlow, so that a command shows its help at once."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from pipeline.input.cache import Cache
+from pipeline.operating_point import DEFAULT_TARGET_SENSITIVITY
+
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+"""A Keras dtype policy. The mixed ones compute in 16 bits and keep the weights in float32."""
+PrecisionChoice = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
+"""What the user asks for: a precision, or `auto` for the one that is measured to be the fastest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the neural network.
+
+    Raises:
+        ValueError: if no network can have such sizes.
+    """
+
+    filters: tuple[int, ...] = (16, 32, 64, 128)
+    """Channels of the convolutions, one number for each block. Max-pooling halves the side of the image
+    between two blocks."""
+    convolutions: int = 2
+    """Number of 3x3 convolutions in each block."""
+    dense_units: tuple[int, ...] = (64,)
+    """Units of the dense layers after global average pooling, one number for each layer."""
+    dropout: float = 0.3
+    """Fraction of the pooled features that dropout sets to 0 in training, from 0 to below 1."""
+    standardize: bool = True
+    """Scale every image to zero mean and unit variance first, so that its exposure matters less."""
+
+    def __post_init__(self) -> None:
+        if not self.filters or min(self.filters) < 1:
+            raise ValueError(f"filters must be positive, one per block. Received: {self.filters}")
+        if self.convolutions < 1:
+            raise ValueError(f"convolutions must be at least 1. Received: {self.convolutions}")
+        if self.dense_units and min(self.dense_units) < 1:
+            raise ValueError(f"dense_units must be positive. Received: {self.dense_units}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1. Received: {self.dropout}")
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig:
+    """Largest random changes of a training image. Each image gets its own changes, drawn uniformly.
+
+    Raises:
+        ValueError: if a largest change is negative or too large.
+    """
+
+    rotation: float = 7.0
+    """Largest rotation in degrees, clockwise or counter-clockwise."""
+    scale: float = 0.12
+    """Largest change of the size, as a fraction of the size; width and height change alike."""
+    anisotropy: float = 0.10
+    """Largest change of the aspect ratio, as a fraction: the width grows by it and the height shrinks."""
+    shear: float = 0.08
+    """Largest horizontal shear, as the tangent of its angle."""
+    shift: float = 0.06
+    """Largest shift across and down, as a fraction of the image's side."""
+    gamma: float = 0.4
+    """Largest natural logarithm of the exponent applied to the gray values: 0.4 means exponents from 0.67
+    to 1.49."""
+    contrast: float = 0.3
+    """Largest change of the contrast, as a fraction of the contrast."""
+    brightness: float = 0.15
+    """Largest change of the brightness, as a fraction of the full range of gray values."""
+    noise: float = 0.03
+    """Largest standard deviation of the added white noise, as a fraction of the full range of gray values."""
+    sharpness: float = 0.7
+    """Largest change of the sharpness, from 0 to 1: the share of a 3x3 binomial blur that is mixed into the
+    image to soften it, or subtracted from it to sharpen it."""
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value < 0:
+                raise ValueError(f"{name} must not be negative. Received: {value}")
+        if self.sharpness > 1:
+            raise ValueError(f"sharpness must be 0 to 1. Received: {self.sharpness}")
+        if self.scale >= 1 or self.anisotropy >= 1 or self.contrast >= 1:
+            raise ValueError(
+                "scale, anisotropy and contrast must be below 1. "
+                f"Received: {self.scale}, {self.anisotropy}, {self.contrast}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Trains a pneumonia classifier from scratch and writes a run folder.
+
+    The same command continues a training that was stopped.
+
+    Raises:
+        ValueError: if a training is impossible with these settings.
+    """
+
+    records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
+    """Folder of the records that `python -m tfrecords_builder` wrote; a path or a URL."""
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Run folder to write; a path or a URL."""
+    epochs: int = 30
+    """Largest number of epochs (passes over all training images)."""
+    batch_size: int = 32
+    """Number of images in each training step."""
+    learning_rate: float = 2e-3
+    """Highest learning rate of the optimizer, AdamW. It is reached after the warm-up and then falls to 0
+    along a cosine."""
+    warmup: float = 0.05
+    """Fraction of all training steps over which the learning rate rises from 0."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay of AdamW: each step shrinks the weights by this times the learning rate."""
+    ema: float = 0.99
+    """Fraction of the moving average of the weights that each training step keeps; the rest comes from the
+    new weights. The average becomes the model. A short training keeps less, so that the average covers at
+    most about a tenth of its steps."""
+    patience: int = 20
+    """Number of epochs without a better validation loss after which the training stops early. The loss is
+    that of the images of `val` with fixed augmentation, because unchanged images hardly tell good models
+    apart."""
+    class_weights: bool = True
+    """Weight the images so that both classes contribute equally to the loss."""
+    precision: PrecisionChoice = "auto"
+    """Floating-point precision of the computation. `auto` times a few training steps in each precision and
+    takes the fastest."""
+    checkpoint_seconds: float = 120.0
+    """Seconds between two checkpoints within an epoch. One is always saved at the end of an epoch."""
+    cache: Cache = "auto"
+    """Where the records are kept during the training: `ram` loads them into memory, `none` reads them from
+    their files in every epoch, `auto` loads them if there is enough free memory."""
+    target_sensitivity: float = DEFAULT_TARGET_SENSITIVITY
+    """Sensitivity that the threshold must reach on `val`, above 0 and at most 1. Of all thresholds that
+    reach it, the one with the highest specificity is chosen."""
+    seed: int = 0
+    """Seed for weights, data order and augmentation."""
+    overwrite: bool = False
+    """Delete the run folder first, if there is one, and start from the beginning."""
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.patience) < 1:
+            raise ValueError(
+                "epochs, batch_size and patience must be at least 1. "
+                f"Received: {self.epochs}, {self.batch_size}, {self.patience}"
+            )
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be positive. Received: {self.learning_rate}")
+        if not (0 <= self.warmup < 1 and 0 <= self.ema < 1):
+            raise ValueError(
+                f"warmup and ema must be at least 0 and below 1. Received: {self.warmup}, {self.ema}"
+            )
+        if self.checkpoint_seconds < 0:
+            raise ValueError(f"checkpoint_seconds must not be negative. Received: {self.checkpoint_seconds}")
+        if not 0 < self.target_sensitivity <= 1:
+            raise ValueError(
+                f"target_sensitivity must be above 0, at most 1. Received: {self.target_sensitivity}"
+            )
+
+    def deciding_the_result(self) -> dict[str, Any]:
+        """The settings that decide the trained model, as `config.json` holds them.
+
+        A training is continued only with the same ones. Where the run is written, how the records are kept
+        in memory and how often checkpoints are saved may change.
+        """
+        settings = dataclasses.asdict(self)
+        for name in ("run", "overwrite", "cache", "checkpoint_seconds"):
+            del settings[name]
+        return settings
