@@ -1,4 +1,4 @@
-"""What the contract's tests share."""
+"""What the tests of docs/serving-contract.md share."""
 
 import time
 

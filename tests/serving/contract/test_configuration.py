@@ -1,4 +1,4 @@
-"""Section 11 of the contract: configuration files, reloads, batching, monitoring."""
+"""docs/serving-contract.md, section 11: configuration files, reloads, batching and metrics."""
 
 import re
 import shutil

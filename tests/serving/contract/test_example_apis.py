@@ -1,4 +1,4 @@
-"""Section 7 of the contract: Classify, Regress and MultiInference, for which this model has no signature."""
+"""docs/serving-contract.md, section 7: how Classify, Regress and MultiInference are refused."""
 
 import pytest
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2

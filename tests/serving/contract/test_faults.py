@@ -1,4 +1,4 @@
-"""Sections 3 and 4 of the contract: status codes, and the same fault on both surfaces."""
+"""docs/serving-contract.md, sections 3 and 4: status codes, and the same fault over REST and over gRPC."""
 
 import grpc
 import pytest

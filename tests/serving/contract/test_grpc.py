@@ -1,4 +1,4 @@
-"""Section 9 of the contract: gRPC."""
+"""docs/serving-contract.md, section 9: gRPC."""
 
 import threading
 

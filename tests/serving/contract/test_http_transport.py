@@ -1,4 +1,4 @@
-"""Section 2 of the contract: HTTP below the handlers."""
+"""docs/serving-contract.md, section 2: HTTP below the REST API."""
 
 import gzip
 import http.client

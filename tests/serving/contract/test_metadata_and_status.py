@@ -1,4 +1,4 @@
-"""Section 8 of the contract: metadata, status, and the model spec of answers."""
+"""docs/serving-contract.md, section 8: metadata, status, and the model that a reply names."""
 
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2

@@ -1,4 +1,4 @@
-"""Sections 5 and 6 of the contract: the JSON of predict requests and of their replies."""
+"""docs/serving-contract.md, sections 5 and 6: the JSON of predict requests and of their replies."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Section 1 of the contract: the grammar of URLs."""
+"""docs/serving-contract.md, section 1: URLs of the REST API."""
 
 import pytest
 

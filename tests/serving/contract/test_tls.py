@@ -1,4 +1,4 @@
-"""Section 9 of the contract: TLS and mutual TLS by --ssl_config_file."""
+"""docs/serving-contract.md, section 9: TLS and mutual TLS for gRPC, by --ssl_config_file."""
 
 import datetime
 

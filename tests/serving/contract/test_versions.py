@@ -1,4 +1,4 @@
-"""Section 10 of the contract: models, versions, labels."""
+"""docs/serving-contract.md, section 10: models, versions and labels."""
 
 import shutil
 import threading

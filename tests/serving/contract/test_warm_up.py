@@ -1,4 +1,4 @@
-"""Section 12 of the contract: warm-up requests."""
+"""docs/serving-contract.md, section 12: requests that are run before a version becomes available."""
 
 import shutil
 from pathlib import Path
