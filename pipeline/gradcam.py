@@ -86,7 +86,7 @@ def main(config: GradcamConfig) -> None:
 
 def _decoded(path: str) -> "NDArray[np.uint8]":
     """The pixels of an X-ray file, uint8 (height, width)."""
-    from tfrecords_builder.decoding.opencv import UnreadableImage, decode
+    from tfrecords_builder.decoding import UnreadableImage, decode
 
     try:
         return decode(Path(path).read_bytes())

@@ -149,4 +149,4 @@ def test_sending_what_is_no_image(command, local_server, caplog):
     code, out, _ = command("serving.client", "notes.png", "--address", f"127.0.0.1:{local_server.grpc}")
     assert code == 2
     assert "INVALID" in out
-    assert caplog.messages[-1].startswith("notes.png: no JPEG")
+    assert caplog.messages[-1].startswith("notes.png: not a JPEG")

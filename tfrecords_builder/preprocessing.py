@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tfrecords_builder.decoding.opencv import decode, decode_in_graph
+from tfrecords_builder.decoding import decode, decode_in_graph
 
 if TYPE_CHECKING:
     import tensorflow as tf

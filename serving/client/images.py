@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
-from tfrecords_builder.decoding.opencv import FORMATS, MAX_PIXELS
+from tfrecords_builder.decoding import FORMATS, MAX_PIXELS
 
 EncodedOrPath = bytes | str | os.PathLike[str]
 ImageT = TypeVar("ImageT", bound=EncodedOrPath)

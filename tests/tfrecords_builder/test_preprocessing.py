@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image, ImageChops, ImageOps
 
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.decoding.opencv import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
+from tfrecords_builder.decoding import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
 
 
 def scene(height: int, width: int) -> np.ndarray:

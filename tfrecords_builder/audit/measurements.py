@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfrecords_builder.decoding.opencv import UnreadableImage, decode
+from tfrecords_builder.decoding import UnreadableImage, decode
 from tfrecords_builder.source.folders import SourceImage
 
 HASH_SIDE = 16

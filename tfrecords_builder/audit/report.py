@@ -16,7 +16,7 @@ from tfrecords_builder import __version__
 from tfrecords_builder.audit import findings
 from tfrecords_builder.audit.findings import Audit, Groups, ImageGroup, OddImage
 from tfrecords_builder.audit.measurements import HASH_BITS
-from tfrecords_builder.decoding.opencv import UnreadableImage, decode
+from tfrecords_builder.decoding import UnreadableImage, decode
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.folders import SourceImage
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfrecords_builder.building.plan import PlannedShard
-from tfrecords_builder.decoding.opencv import UnreadableImage
+from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.manifest import LeftOut, Shard
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import Encoding, Record, serialize

@@ -21,7 +21,7 @@ from tfrecords_builder.audit import findings, report
 from tfrecords_builder.audit.__main__ import AuditConfig, audit
 from tfrecords_builder.audit.findings import connected, near_pairs
 from tfrecords_builder.audit.measurements import corner_excess, perceptual_hash
-from tfrecords_builder.decoding.opencv import decode
+from tfrecords_builder.decoding import decode
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.folders import find_images
 

@@ -20,9 +20,10 @@ from pydicom.uid import (
 )
 
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.decoding import dicom
-from tfrecords_builder.decoding.opencv import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
+from tfrecords_builder.decoding import MAX_PIXELS, UnreadableImage, decode, decode_in_graph, dicom
 from tfrecords_builder.errors import UserError
+
+ROOT = Path(__file__).parents[3]
 
 # Decoding silences pydicom once for the process; pytest brings warnings back for every test.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -296,7 +297,7 @@ except UnreadableImage as error:
 
     finished = subprocess.run(
         [sys.executable, "-W", "always", "-c", code, str(tmp_path)],
-        cwd=Path(__file__).parent.parent.parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
