@@ -36,17 +36,19 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.input.arrays import read_arrays
+from pipeline.input.cache import Cache
 from pipeline.input.called_until_exit import CalledUntilExit
 from pipeline.input.hosts import HostShare, ShardPart, host_share
 from pipeline.input.mapped_shards import map_shards
 from pipeline.input.recycled_batches import RecycledBatches
+from pipeline.input.stored_split import StoredSplit
 from tfrecords_builder import manifest
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
@@ -57,8 +59,6 @@ EpochFunction = Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]
 GatherFunction = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 """From positions of records to their images and labels."""
 Way = Callable[..., EpochFunction]
-
-Cache = Literal["auto", "ram", "none"]
 
 SHARE_OF_FREE_MEMORY = 0.5
 """A split is held in memory by `auto` if it takes at most this share of what is free."""
@@ -108,8 +108,8 @@ def make_dataset(
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1. Received: {batch_size}")
     share = host_share(content, split, batch_size, shard)
-    if not 0 <= first_batch < share.batches:
-        raise UserError(f"first_batch must be 0 to {share.batches - 1}. Received: {first_batch}")
+    if not 0 <= first_batch < share.num_batches:
+        raise UserError(f"first_batch must be 0 to {share.num_batches - 1}. Received: {first_batch}")
     _check_shards(records, content, share)
     way = _way(records, content, share, cache)
     one_epoch = way(records, content, share, shuffled=training, seed=seed)
@@ -120,14 +120,14 @@ def make_dataset(
     last = first_epoch + epochs if epochs is not None else tf.int64.max
     dataset = tf.data.Dataset.range(first_epoch, last).flat_map(epoch_from_its_first_batch)
     if epochs is not None:
-        batches = share.batches * epochs - first_batch
+        batches = share.num_batches * epochs - first_batch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(PREFETCHED_BATCHES)
 
 
 def steps_per_epoch(content: Manifest, split: Split, batch_size: int, shard: tuple[int, int] = (0, 1)) -> int:
     """Batches of one epoch, the last and perhaps smaller one included; the same on every host."""
-    return host_share(content, split, batch_size, shard).batches
+    return host_share(content, split, batch_size, shard).num_batches
 
 
 def from_service(
@@ -170,35 +170,6 @@ def from_service(
     return _parsed(serialized.batch(batch_size), content).apply(service).prefetch(PREFETCHED_BATCHES)
 
 
-def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
-    """A whole split in the order it is stored in: (image uint8 (n, side, side, 1), label float32 (n,))."""
-    content = manifest.load(records)
-    share = host_share(content, split, batch_size=1)
-    _check_shards(records, content, share)
-    images, labels = _arrays(records, content, share)
-    return tf.constant(images), tf.constant(labels)
-
-
-def _arrays(
-    records: str, content: Manifest, share: HostShare
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    side = content.preprocessing.image_size
-    images, labels = np.empty((share.records, side, side, 1), np.uint8), np.empty(share.records, np.float32)
-    batches = _serialized(records, share.parts, shuffled=False).batch(1024)
-    filled = 0
-    try:
-        for some_images, some_labels in _parsed(batches, content).as_numpy_iterator():
-            end = filled + len(some_labels)
-            images[filled:end], labels[filled:end] = some_images, some_labels
-            filled = end
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise UserError(
-            f"a shard of {records!r} is damaged ({error.message.splitlines()[0]}): "
-            f"`python -m tfrecords_builder.verify {records}` names all that are"
-        ) from None
-    return images, labels
-
-
 def _check_shards(records: str, content: Manifest, share: HostShare) -> None:
     """Refuses shards that are missing or of another size than when they were written.
 
@@ -207,14 +178,14 @@ def _check_shards(records: str, content: Manifest, share: HostShare) -> None:
     """
     expected = {shard.name: shard.bytes for shard in content.splits[share.split].shards}
     for part in share.parts:
-        path = f"{records.rstrip('/')}/{part.name}"
+        path = f"{records.rstrip('/')}/{part.shard}"
         try:
             found = tf.io.gfile.stat(path).length
         except tf.errors.NotFoundError:
             raise UserError(f"{path!r} is missing: build the records again") from None
-        if found != expected[part.name]:
+        if found != expected[part.shard]:
             raise UserError(
-                f"{path!r} has {found} bytes, {expected[part.name]} were written: build the records again"
+                f"{path!r} has {found} bytes, {expected[part.shard]} were written: build the records again"
             )
 
 
@@ -226,7 +197,7 @@ def _way(records: str, content: Manifest, share: HostShare, cache: Cache) -> Way
     if cache != "auto":
         return _from_memory if cache == "ram" else streaming
     free = _free_memory_bytes()
-    needed = share.records * content.preprocessing.image_size**2
+    needed = share.num_records * content.preprocessing.image_size**2
     fits = needed <= SHARE_OF_FREE_MEMORY * free
     logger.info(
         "%s: %s, it takes %.0f MiB of the %.0f MiB free",
@@ -259,7 +230,7 @@ def _memory_bytes() -> int:
 def _from_memory(
     records: str, content: Manifest, share: HostShare, *, shuffled: bool, seed: int
 ) -> EpochFunction:
-    images, labels = (tf.constant(array) for array in _arrays(records, content, share))
+    images, labels = (tf.constant(array) for array in read_arrays(StoredSplit(records, content, share)))
 
     def gather(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(images, positions), tf.gather(labels, positions)
@@ -298,16 +269,16 @@ def _by_index(
     """Batches of records that can be had in any order: a global shuffle, begun at any batch at once."""
 
     def one_epoch(epoch: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.range(share.records, dtype=tf.int64)
+        order = tf.range(share.num_records, dtype=tf.int64)
         if shuffled:
             order = tf.random.experimental.stateless_shuffle(order, seed=tf.stack([seed, epoch]))
 
         def batch(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            begin, is_last = number * share.batch_size, number == share.batches - 1
-            end = tf.where(is_last, tf.constant(share.records, tf.int64), begin + share.batch_size)
+            begin, is_last = number * share.batch_size, number == share.num_batches - 1
+            end = tf.where(is_last, tf.constant(share.num_records, tf.int64), begin + share.batch_size)
             return gather(order[begin:end])
 
-        return tf.data.Dataset.range(first_batch, share.batches).map(batch, num_parallel_calls=parallel)
+        return tf.data.Dataset.range(first_batch, share.num_batches).map(batch, num_parallel_calls=parallel)
 
     return one_epoch
 
@@ -320,8 +291,8 @@ def _streaming(
         tf.compat.v1.set_random_seed(1)
         serialized = _serialized(records, share.parts, shuffled=shuffled, seed=_order_seed(seed, epoch))
         batches = serialized.batch(share.batch_size)
-        if share.records > share.batches * share.batch_size:
-            sizes = [share.batch_size] * (share.batches - 1) + [share.batch_size + 1]
+        if share.num_records > share.num_batches * share.batch_size:
+            sizes = [share.batch_size] * (share.num_batches - 1) + [share.batch_size + 1]
             batches = batches.rebatch(sizes)
         return _parsed(batches.skip(first_batch), content)
 
@@ -340,9 +311,9 @@ def _serialized(
     def read(path: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(path).skip(first).take(count)
 
-    paths = tf.constant([f"{records.rstrip('/')}/{part.name}" for part in parts])
-    firsts = tf.constant([part.first for part in parts], tf.int64)
-    counts = tf.constant([part.records for part in parts], tf.int64)
+    paths = tf.constant([f"{records.rstrip('/')}/{part.shard}" for part in parts])
+    firsts = tf.constant([part.first_record for part in parts], tf.int64)
+    counts = tf.constant([part.num_records for part in parts], tf.int64)
     if not shuffled:
         return tf.data.Dataset.from_tensor_slices((paths, firsts, counts)).flat_map(read)
     # Not Dataset.shuffle: with it and interleave, every worker of a tf.data service reads all shards.
@@ -374,16 +345,3 @@ def _parsed(batches: tf.data.Dataset, content: Manifest) -> tf.data.Dataset:
         return tf.reshape(pixels, (-1, side, side, 1)), tf.cast(parsed["label"], tf.float32)
 
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def load_origins(records: str, split: Split) -> list[dict[str, str]]:
-    """`source`, `patient` and `subtype` of every record of a split, in the order `load_arrays` has."""
-    content = manifest.load(records)
-    names = ("source", "patient", "subtype")
-    features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
-    batches = _serialized(records, host_share(content, split, batch_size=1).parts, shuffled=False).batch(1024)
-    origins = []
-    for batch in batches.map(lambda serialized: tf.io.parse_example(serialized, features)):
-        columns = [[value.decode("utf-8", "replace") for value in batch[name].numpy()] for name in names]
-        origins += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return origins

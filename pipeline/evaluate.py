@@ -15,7 +15,7 @@ import tyro
 from numpy.typing import NDArray
 
 from pipeline import runs
-from pipeline.dataset import load_arrays, load_origins
+from pipeline.input.arrays import load_arrays, load_origins
 from pipeline.evaluation import figures, metrics, report, robustness
 from pipeline.explanation import GradCam
 from pipeline.runs import Run

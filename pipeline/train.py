@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from pipeline import operating_point, runs
 from pipeline.augmentation import AcquisitionAugmentation
-from pipeline.dataset import load_arrays, make_dataset, steps_per_epoch
+from pipeline.dataset import make_dataset, steps_per_epoch
+from pipeline.input.arrays import load_arrays
 from pipeline.model import build_model
 from pipeline.training import checkpoint, distribution, precision
 from pipeline.training.checkpoint import Position, RunCheckpoint

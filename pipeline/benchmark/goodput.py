@@ -6,7 +6,7 @@ from pipeline.benchmark.result import Result
 from pipeline.benchmark.samples import Samples
 from pipeline.benchmark.timing import Rates, Timer
 from pipeline.benchmark.train_step import Case, Training, batch_in_memory, precisions
-from pipeline.dataset import Cache
+from pipeline.input.cache import Cache
 from pipeline.training.settings import Precision
 
 GROUP = "input and training together"

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.dataset import load_arrays
+from pipeline.input.arrays import load_arrays
 from tfrecords_builder import Preprocessing, manifest
 from tfrecords_builder.building.shards import JPEG_QUALITY
 from tfrecords_builder.cli.progress import progress

@@ -1,7 +1,6 @@
-"""Where the records of a split are kept while a dataset reads them."""
+"""The choices of `--cache`. This module imports nothing heavy, so that command lines can be parsed at once."""
 
 from typing import Literal
 
 Cache = Literal["auto", "ram", "none"]
-"""`ram` loads the split into memory, `none` reads it from its files in every epoch, `auto` loads it if there
-is enough free memory."""
+"""`ram` holds a split in memory, `none` reads it from its shards, `auto` decides by the memory that is free."""

@@ -102,17 +102,17 @@ def map_shards(folder: str, parts: tuple[ShardPart, ...], raw_bytes: int | None)
     """
     mapped, shard, span, labels = [], [], [], []
     for number, part in enumerate(parts):
-        path = Path(folder) / part.name
+        path = Path(folder) / part.shard
         view = np.memmap(path, np.uint8, "r").data
         mapped.append(view)
         try:
-            found = list(_records(view, part.first + part.records, raw_bytes))[part.first :]
+            found = list(_records(view, part.first_record + part.num_records, raw_bytes))[part.first_record :]
         except (ValueError, IndexError, struct.error) as error:
             raise UserError(
                 f"{str(path)!r} is damaged ({error}): `python -m tfrecords_builder.verify {folder}` "
                 "names all that is"
             ) from None
-        shard += [number] * part.records
+        shard += [number] * part.num_records
         span += [image for image, _ in found]
         labels += [label for _, label in found]
     return MappedShards(tuple(mapped), shard, span, np.array(labels, np.float32))

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipeline import runs
-from pipeline.dataset import load_arrays
+from pipeline.input.arrays import load_arrays
 from pipeline.evaluate import evaluate
 from pipeline.evaluation import robustness
 from tfrecords_builder.errors import UserError

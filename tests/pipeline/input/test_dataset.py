@@ -9,7 +9,8 @@ import tensorflow as tf
 from scipy import stats
 
 from pipeline import dataset as dataset_module
-from pipeline.dataset import load_arrays, load_origins, make_dataset, steps_per_epoch
+from pipeline.dataset import make_dataset, steps_per_epoch
+from pipeline.input.arrays import load_arrays, load_origins
 from pipeline.input.hosts import host_share
 from pipeline.input.mapped_shards import MappedShards
 from tfrecords_builder import manifest
@@ -270,7 +271,7 @@ def test_a_missing_split_or_folder_is_the_users_mistake(write_records, tmp_path)
     [
         ({"batch_size": 0}, "batch_size"),
         ({"first_batch": 3}, "first_batch must be 0 to 2"),
-        ({"shard": (2, 2)}, "shard"),
+        ({"shard": (2, 2)}, "host must be"),
         ({"shard": (0, 11)}, "too few for 11 hosts"),
     ],
 )

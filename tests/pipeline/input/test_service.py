@@ -3,7 +3,8 @@ from collections import Counter
 import pytest
 import tensorflow as tf
 
-from pipeline.dataset import from_service, load_arrays
+from pipeline.dataset import from_service
+from pipeline.input.arrays import load_arrays
 
 
 @pytest.fixture

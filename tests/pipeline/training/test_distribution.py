@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import runs
-from pipeline.dataset import load_arrays
+from pipeline.input.arrays import load_arrays
 
 ON_TWO_DEVICES = """
 import sys

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline import runs
-from pipeline.dataset import load_arrays
+from pipeline.input.arrays import load_arrays
 from pipeline.model import build_model
 from pipeline.train import class_weights, compile_model, train, trainable, validation_dataset
 from pipeline.training import precision

@@ -1,0 +1,64 @@
+"""Whole splits in memory: the images and labels of all records, and where each record came from."""
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from pipeline.input.examples import parse_batches, read_in_order, refusing_damage
+from pipeline.input.stored_split import StoredSplit, open_split
+from tfrecords_builder.records import Split
+
+_RECORDS_AT_ONCE = 1024
+_ORIGIN = ("source", "patient", "subtype")
+
+
+def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+    """Loads a split in the order in which it is stored.
+
+    Args:
+        records: folder of the records; a path or a URL.
+        split: `train`, `val` or `test`.
+
+    Returns:
+        image uint8 (records, side, side, 1) and label float32 (records,), which is 0 or 1.
+
+    Raises:
+        UserError: if the folder has no such records, or a shard is missing or damaged.
+    """
+    images, labels = read_arrays(open_split(records, split, batch_size=1))
+    return tf.constant(images), tf.constant(labels)
+
+
+def read_arrays(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Reads the records of this host into arrays of the shapes that `load_arrays` returns.
+
+    Raises:
+        UserError: if a shard is damaged.
+    """
+    num_records, side = stored.share.num_records, stored.side
+    images, labels = np.empty((num_records, side, side, 1), np.uint8), np.empty(num_records, np.float32)
+    batches = parse_batches(read_in_order(stored).batch(_RECORDS_AT_ONCE), stored)
+    filled = 0
+    with refusing_damage(stored.folder):
+        for some_images, some_labels in batches.as_numpy_iterator():
+            end = filled + len(some_labels)
+            images[filled:end], labels[filled:end] = some_images, some_labels
+            filled = end
+    return images, labels
+
+
+def load_origins(records: str, split: Split) -> list[dict[str, str]]:
+    """Loads `source`, `patient` and `subtype` of every record of a split, in the order of `load_arrays`.
+
+    Raises:
+        UserError: if the folder has no such records, or a shard is missing or damaged.
+    """
+    stored = open_split(records, split, batch_size=1)
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in _ORIGIN}
+    batches = read_in_order(stored).batch(_RECORDS_AT_ONCE)
+    origins = []
+    with refusing_damage(records):
+        for batch in batches.map(lambda serialized: tf.io.parse_example(serialized, features)):
+            columns = [[value.decode("utf-8", "replace") for value in batch[name].numpy()] for name in _ORIGIN]
+            origins += [dict(zip(_ORIGIN, row, strict=True)) for row in zip(*columns, strict=True)]
+    return origins
