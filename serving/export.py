@@ -21,6 +21,7 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 from pipeline import operating_point, runs
 from pipeline.runs import Run
 from serving.signatures import ServedClassifier
+from serving.version_folders import version_folders
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
@@ -75,9 +76,10 @@ def export(run_folder: str, models: str, version: int | None = None) -> str:
     """
     loaded = runs.load(run_folder)
     base = storage.join(models, MODEL_NAME)
-    number = version if version is not None else max(versions(base), default=0) + 1
+    folders = version_folders(base) if storage.exists(base) else {}
+    number = version if version is not None else max(folders, default=0) + 1
     target = storage.join(base, str(number))
-    if number in versions(base):
+    if number in folders:
         raise UserError(f"{target!r} is there already: versions are never replaced; leave out --version")
     unfinished = storage.join(base, f"unfinished-{number}-{os.getpid()}")
     try:
@@ -88,12 +90,6 @@ def export(run_folder: str, models: str, version: int | None = None) -> str:
         if storage.exists(unfinished):
             tf.io.gfile.rmtree(unfinished)
     return target
-
-
-def versions(base: str) -> list[int]:
-    """The version numbers in the folder of a model, as TensorFlow Serving reads them."""
-    names = tf.io.gfile.listdir(base) if storage.exists(base) else []
-    return sorted(int(name.rstrip("/")) for name in names if name.rstrip("/").isdecimal())
 
 
 def _write(loaded: Run, folder: str) -> None:

@@ -26,6 +26,7 @@ from serving.server.metrics import DEFAULT_PATH, Metrics
 from serving.server.models import Models, Upkeep
 from serving.server.rest_api import RestApi, RestLimits
 from serving.server.versions import Retries
+from serving.version_folders import version_folders
 from tfrecords_builder import storage
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
@@ -165,9 +166,7 @@ def _base_paths(models: str) -> dict[str, str]:
     names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(models))
     base_paths = {name: storage.join(folder, name) for name in names}
     found = {
-        name: path
-        for name, path in base_paths.items()
-        if tf.io.gfile.isdir(path) and model_config.version_folders(path)
+        name: path for name, path in base_paths.items() if tf.io.gfile.isdir(path) and version_folders(path)
     }
     if not found:
         raise UserError(

@@ -14,6 +14,7 @@ from serving.load.clients import Connect, run_clients
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.load.memory import watched
 from serving.load.report import print_table, summary, write
+from serving.version_folders import newest_version
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
 
@@ -140,7 +141,7 @@ def _bare(config: LoadConfig, files: Sequence[bytes]) -> float:
     from serving.load import bare  # here: it loads TensorFlow, which the load itself does not need
 
     return bare.images_per_second(
-        bare.newest(str(config.export), config.model),
+        newest_version(str(config.export), config.model),
         config.signature,
         files,
         config.bare_batch_size,

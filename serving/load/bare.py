@@ -9,27 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from serving.export import MODEL_NAME, versions
+from serving.names import MODEL_NAME
 from serving.server.servable import Servable
-from tfrecords_builder import storage
-from tfrecords_builder.errors import UserError
 
 _WARM_UPS = 3
-
-
-def newest(models: str, model: str = MODEL_NAME) -> str:
-    """The folder of the newest version.
-
-    Raises:
-        UserError: if there is none.
-    """
-    base = storage.join(models, model)
-    numbers = versions(base)
-    if not numbers:
-        raise UserError(
-            f"{models!r} has no versions of {model!r}: run `python -m serving.export RUN {models}`"
-        )
-    return storage.join(base, str(numbers[-1]))
 
 
 def images_per_second(

@@ -7,6 +7,7 @@ import tyro
 
 from serving.load import bare, images
 from serving.load.__main__ import DEFAULT_SIZES
+from serving.version_folders import newest_version
 from tfrecords_builder.cli.command import run
 
 
@@ -34,7 +35,7 @@ def main(config: ExplanationConfig) -> None:
     """Prints medians in milliseconds, and ratios."""
     files = images.drawn([images.Size.parse(size) for size in config.sizes])
     batch = [files[position % len(files)] for position in range(config.batch_size)]
-    cost = bare.explanation_cost(bare.newest(config.models), batch, config.repeats)
+    cost = bare.explanation_cost(newest_version(config.models), batch, config.repeats)
     for what, seconds in (
         ("serving_default", cost.prediction),
         ("gradcam without the encoding of its overlays", cost.explanation),

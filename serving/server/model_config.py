@@ -4,29 +4,13 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import tensorflow as tf
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.server.status import invalid_argument
-from tfrecords_builder import storage
 
 PLATFORM = "tensorflow"
-LARGEST_VERSION = (1 << 63) - 1
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-def version_folders(base_path: str) -> dict[int, str]:
-    """The versions below a base path, by number: every child whose name is an integer, padded or not.
-
-    Raises:
-        tf.errors.OpError: if the base path is not there.
-    """
-    names = (name.rstrip("/") for name in tf.io.gfile.listdir(base_path))
-    found = {int(name): name for name in names if name.isascii() and name.isdecimal()}
-    return {
-        number: storage.join(base_path, name) for number, name in found.items() if number <= LARGEST_VERSION
-    }
 
 
 def aspired(policy: Any, versions: Iterable[int]) -> set[int]:

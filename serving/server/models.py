@@ -18,6 +18,7 @@ from serving.server.config_files import read_model_config
 from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
 from serving.server.versions import Retries, State, Version, Versions
+from serving.version_folders import version_folders
 from tfrecords_builder.errors import UserError
 
 _SHORTEST_WAIT = 0.05  # seconds between two looks at versions that wait for their last request
@@ -196,7 +197,7 @@ class Models:
                 continue
             base_path, policy = configured[name]
             try:
-                folders = model_config.version_folders(base_path)
+                folders = version_folders(base_path)
             except tf.errors.OpError as error:
                 logger.error("cannot list the versions of %s: %s", name, error.message)
                 continue

@@ -24,10 +24,10 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from serving.server import example_apis, json_tensor
 from serving.server.grpc_services import model_metadata, model_status
 from serving.server.metrics import Metrics
-from serving.server.model_config import LARGEST_VERSION
 from serving.server.models import Models
 from serving.server.servable import DEFAULT_SIGNATURE, Servable
 from serving.server.status import StatusError, invalid_argument
+from serving.version_folders import LARGEST_VERSION
 
 _WHICH = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _POST = re.compile(rf"(?i)/v1/models/([^/:]+){_WHICH}:(classify|regress|predict)", re.ASCII)

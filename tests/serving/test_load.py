@@ -13,6 +13,7 @@ from serving.load.__main__ import LoadConfig
 from serving.load.clients import Answers, run_clients
 from serving.load.memory import resident_mib
 from serving.load.report import summary
+from serving.version_folders import newest_version
 from tfrecords_builder.errors import UserError
 
 SMALL = ("96x80:1", "120x100:1")
@@ -64,7 +65,7 @@ def test_it_compares_with_the_bare_function(local_server, models, capsys):
 def test_an_explanation_has_a_cost(models):
     files = images.drawn([images.Size.parse(size) for size in SMALL])
 
-    cost = bare.explanation_cost(bare.newest(models), files[:4], repeats=1)
+    cost = bare.explanation_cost(newest_version(models), files[:4], repeats=1)
 
     assert min(cost.prediction, cost.explanation, cost.with_overlays) > 0
     assert cost.ratio == cost.explanation / cost.prediction
@@ -73,11 +74,6 @@ def test_an_explanation_has_a_cost(models):
 def test_no_server_is_the_users_mistake():
     with pytest.raises(UserError, match=r"127\.0\.0\.1:1 "):
         load.main(LoadConfig(address="127.0.0.1:1", sizes=SMALL, deadline=5.0))
-
-
-def test_no_export_is_the_users_mistake(tmp_path):
-    with pytest.raises(UserError, match=r"serving\.export"):
-        bare.newest(str(tmp_path))
 
 
 def test_errors_are_counted_by_kind():

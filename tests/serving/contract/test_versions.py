@@ -68,16 +68,6 @@ def test_version_policies(policy, wanted):
     assert model_config.aspired(config.model_version_policy, [3, 1, 2]) == wanted
 
 
-def test_every_integer_is_a_version_padded_or_not(tmp_path):
-    for name in ("1", "00000123", "unfinished-3", "v4", "-5", "6.0", str(1 << 63)):
-        (tmp_path / name).mkdir()
-
-    assert model_config.version_folders(str(tmp_path)) == {
-        1: f"{tmp_path}/1",
-        123: f"{tmp_path}/00000123",
-    }
-
-
 def test_a_new_version_takes_over_and_the_old_one_ends(base, encoded_images, wait_until):
     with serving(quick(base)) as ports:
         publish(base, "0002")
