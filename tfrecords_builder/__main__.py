@@ -1,12 +1,20 @@
-"""`python -m tfrecords_builder SOURCE RECORDS`."""
+"""`python -m tfrecords_builder SOURCE RECORDS`: builds records. Its options are in `building/settings.py`."""
 
 from rich.console import Console
 from rich.table import Table
 
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.manifest import Manifest
+
+
+def main(config: BuildConfig) -> None:
+    """Builds the records and prints a summary and their folder."""
+    from tfrecords_builder.building.build import build
+
+    _print_summary(build(config))
+    print(config.records)  # noqa: T201
 
 
 def _print_summary(content: Manifest) -> None:
@@ -20,15 +28,8 @@ def _print_summary(content: Manifest) -> None:
     console = Console()
     console.print(table)
     if content.left_out:
-        console.print(f"left out: {len(content.left_out)} images, listed with their reasons in dataset.json")
-
-
-def main(config: BuildConfig) -> None:
-    """Builds and prints what was built."""
-    startup.load_tensorflow()
-    _print_summary(build(config))
-    print(config.records)  # noqa: T201
+        console.print(f"left out: {len(content.left_out)} images; dataset.json lists them with the reasons")
 
 
 if __name__ == "__main__":
-    run(main, BuildConfig, "python -m tfrecords_builder")
+    run(main, BuildConfig, "python -m tfrecords_builder", load=startup.load_tensorflow)

@@ -19,7 +19,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.build import build
+from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.cli.progress import progress

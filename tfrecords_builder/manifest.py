@@ -1,10 +1,11 @@
-"""`dataset.json`: what a folder of records holds, how it was made, and what was left out of it."""
+"""`dataset.json`: what a folder of records holds, how it was built, and which images were left out."""
 
 import dataclasses
 import hashlib
 import json
 from typing import Any
 
+from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import CLASS_NAMES, Encoding, Split
@@ -29,18 +30,19 @@ class SplitContent:
 
     shards: tuple[Shard, ...]
     classes: dict[str, int]
-    """Images per class name."""
+    """Number of images by class name."""
     patients: int
+    """Number of patients."""
 
     @property
     def records(self) -> int:
-        """Images in all shards."""
+        """Number of records in all shards."""
         return sum(shard.records for shard in self.shards)
 
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """A file that is in the source but not in the records."""
+    """An image that is in the source but not in the records."""
 
     source: str
     reason: str
@@ -48,20 +50,23 @@ class LeftOut:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """The whole of `dataset.json`."""
+    """The content of `dataset.json`."""
 
     preprocessing: Preprocessing
     encoding: Encoding
     builder_version: str
     arguments: dict[str, Any]
-    """The builder's settings that decide what is in the shards."""
+    """The options of the builder that decide, with the source, what is in the shards."""
     splits: dict[Split, SplitContent]
     left_out: tuple[LeftOut, ...] = ()
     class_names: tuple[str, ...] = CLASS_NAMES
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """The text of `dataset.json`, the same for the same content; `sha256` is that of all the rest."""
+        """Returns the text of `dataset.json`. Its `sha256` is the digest of all other fields.
+
+        The same content always gives the same text.
+        """
         fields = dataclasses.asdict(self)
         return _text(fields | {"sha256": _digest(fields)})
 
@@ -70,13 +75,13 @@ class Manifest:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: if the text is no such JSON, of another format version, or was changed.
+            ValueError: if the text is not that of a dataset.json, has another format version, or was changed.
         """
         try:
             fields = json.loads(text)
             if fields["format_version"] != FORMAT_VERSION:
                 raise ValueError(
-                    f"format version {fields['format_version']}, this program reads {FORMAT_VERSION}"
+                    f"it has format version {fields['format_version']}, this program reads {FORMAT_VERSION}"
                 )
             if fields.pop("sha256") != _digest(fields):
                 raise ValueError("its content does not match its sha256: it was changed after it was written")
@@ -107,31 +112,31 @@ def _split_content(fields: dict[str, Any]) -> SplitContent:
 
 
 def load(records: str) -> Manifest:
-    """Reads `dataset.json` of a records folder (a path or any URL that tf.io.gfile opens).
+    """Reads `dataset.json` of a records folder.
+
+    Args:
+        records: a path, or any URL that `tf.io.gfile` opens.
 
     Raises:
-        UserError: if there is none, or it cannot be understood.
+        UserError: if there is none, or it is damaged.
     """
-    text = read_text(records)
     try:
-        return Manifest.from_json(text)
+        return Manifest.from_json(read_text(records))
     except ValueError as error:
         raise UserError(f"{FILE_NAME} in {records!r} cannot be read: {error}") from None
 
 
 def read_text(records: str) -> str:
-    """The text of `dataset.json` in a records folder; bytes that are no UTF-8 are replaced.
+    """Reads the text of `dataset.json` in a records folder.
 
     Raises:
         UserError: if there is none.
+        ValueError: if it is not UTF-8.
     """
-    import tensorflow as tf
-
-    try:
-        with tf.io.gfile.GFile(f"{records.rstrip('/')}/{FILE_NAME}", "rb") as file:
-            return bytes(file.read()).decode("utf-8", "replace")
-    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError):
+    path = storage.join(records, FILE_NAME)
+    if not storage.exists(path):
         raise UserError(
             f"no {FILE_NAME} in {records!r}: build the records first with "
             f"`python -m tfrecords_builder SOURCE {records}`"
-        ) from None
+        )
+    return storage.read(path)

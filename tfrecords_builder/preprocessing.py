@@ -1,8 +1,8 @@
 """The one definition of what happens to an X-ray between its file and the model.
 
-Two implementations stand side by side: OpenCV, which the builder runs once per image, and TensorFlow
-operations, which the exported graph runs on every request. A test holds them to each other within one
-grey level. Both decode (see `decoding`), crop the border, and resize by area.
+There are two implementations: with OpenCV, which the builder runs once per image, and with TensorFlow
+operations, which the exported graph runs on every request. A test requires that they differ by at most one
+gray level. Both decode (see `decoding`), crop the border, and resize by area.
 """
 
 import dataclasses
@@ -17,21 +17,23 @@ from tfrecords_builder.decoding import decode, decode_in_graph
 if TYPE_CHECKING:
     import tensorflow as tf
 
-IMAGE_SIZES = (16, 2048)  # smallest and largest side that a model may see, in pixels
+IMAGE_SIZES = (16, 2048)
+"""Smallest and largest side of the images that a model may see, in pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What turns an encoded X-ray into the pixels a model sees.
+    """Turns an image file into the pixels that a model sees.
 
     Raises:
-        ValueError: for a size or a border that leaves no image.
+        ValueError: if the size or the border is out of range.
     """
 
     image_size: int = 64
     """Side of the square image that the model sees, in pixels."""
     border: float = 0.08
-    """Fraction of the height (width) that is cropped from the top and bottom (left and right)."""
+    """Fraction of the height that is cropped from the top and from the bottom, and of the width that is
+    cropped from the left and from the right; below 0.5."""
 
     def __post_init__(self) -> None:
         smallest, largest = IMAGE_SIZES
@@ -52,26 +54,33 @@ class Preprocessing:
             uint8 array (image_size, image_size), 0 to 255.
 
         Raises:
-            UnreadableImage: if the bytes are damaged, no such image, or more than MAX_PIXELS.
-            UserError: for DICOM without the extra that reads it.
+            UnreadableImage: if the file is damaged, has another format, or has more than MAX_PIXELS.
+            UserError: if it is DICOM and pydicom (extra `dicom`) is not installed.
         """
         return self.crop_and_resize(decode(encoded))
 
     def crop_and_resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Crops the border of a uint8 image (height, width) and resizes it by area."""
+        """Crops the border of a gray image and resizes it by area.
+
+        Args:
+            image: uint8 array (height, width).
+
+        Returns:
+            uint8 array (image_size, image_size).
+        """
         height, width = image.shape
         top, left = int(height * self.border), int(width * self.border)
         cropped = image[top : height - top, left : width - left]
         size = self.image_size
         if min(cropped.shape) >= size:
             return cv2.resize(cropped, (size, size), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-        # OpenCV averages areas only where both axes shrink; one axis at a time, each does what it should.
+        # OpenCV averages areas only if both axes shrink, so the axes are resized one after the other.
         wide = cv2.resize(cropped.astype(np.float32), (size, cropped.shape[0]), interpolation=cv2.INTER_AREA)
         square = cv2.resize(wide, (size, size), interpolation=cv2.INTER_AREA)
         return np.rint(square).astype(np.uint8)
 
     def apply_in_graph(self, encoded: "tf.Tensor") -> "tf.Tensor":
-        """Decodes, crops and resizes one image with TensorFlow operations alone.
+        """Decodes, crops and resizes one image with TensorFlow operations.
 
         Args:
             encoded: scalar string tensor, a JPEG, PNG, BMP or GIF file.
@@ -80,13 +89,13 @@ class Preprocessing:
             uint8 tensor (image_size, image_size, 1), 0 to 255.
 
         Raises:
-            tf.errors.InvalidArgumentError: when run on what `apply` refuses, and on DICOM.
+            tf.errors.InvalidArgumentError: if it runs on a file that `apply` refuses, or on DICOM.
         """
-        import tensorflow as tf  # here: whoever only builds or calls a server need not load it
+        import tensorflow as tf
 
         image = decode_in_graph(encoded)
         shape = tf.shape(image)
-        # float64, as Python computes: in float32, 0.08 * 1000 is not below 80.
+        # In float64, as Python computes in `crop_and_resize`: in float32, 0.08 * 1000 is not below 80.
         margin = tf.cast(tf.cast(shape[:2], tf.float64) * self.border, tf.int32)
         cropped = image[margin[0] : shape[0] - margin[0], margin[1] : shape[1] - margin[1]]
         size = (self.image_size, self.image_size)

@@ -1,10 +1,10 @@
-"""The record format: one pre-cropped X-ray with its label and where it came from, as a tf.train.Example.
+"""The record format: one pre-cropped X-ray, its label and its origin, as a tf.train.Example.
 
 | feature   | type  | meaning                                                                          |
 | --------- | ----- | -------------------------------------------------------------------------------- |
-| `image`   | bytes | gray image: raw uint8 rows (side * side bytes), or an encoded JPEG or PNG         |
+| `image`   | bytes | gray image: raw uint8 rows (side * side bytes), or an encoded JPEG or PNG        |
 | `label`   | int64 | 0 NORMAL, 1 PNEUMONIA                                                            |
-| `patient` | bytes | the patient's identifier, as found                                               |
+| `patient` | bytes | the patient's identifier, as the source has it                                   |
 | `source`  | bytes | path relative to the source folder                                               |
 | `subtype` | bytes | `bacteria`, `virus` or empty                                                     |
 | `sha256`  | bytes | digest of the original file, in hexadecimal                                      |
@@ -25,10 +25,13 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 NORMAL, PNEUMONIA = range(len(CLASS_NAMES))
 
+JPEG_QUALITY = 95
+"""Quality, 0 to 100, of images that are stored as JPEG."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One X-ray of a shard; the fields are the features described above."""
+    """One X-ray of a shard. Its fields are the features that the module describes."""
 
     image: bytes
     label: int
@@ -39,7 +42,7 @@ class Record:
 
 
 def shard_name(split: Split, index: int, count: int) -> str:
-    """The file name of shard `index` (from 0) of `count`."""
+    """The file name of shard number `index` (the first is 0) of `count`."""
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
 
 
@@ -67,7 +70,7 @@ def deserialize(serialized: bytes) -> Record:
     """Decodes what `serialize` wrote.
 
     Raises:
-        ValueError: if the bytes are no such record; the message names what is missing.
+        ValueError: if the bytes are not a record; the message names what is missing.
     """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
@@ -94,7 +97,7 @@ def deserialize(serialized: bytes) -> Record:
 
 
 def features_for_training() -> dict[str, "tf.io.FixedLenFeature"]:
-    """What a training reads of each record, for `tf.io.parse_example`."""
+    """The features that a training reads, for `tf.io.parse_example`."""
     import tensorflow as tf
 
     return {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}

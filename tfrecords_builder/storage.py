@@ -43,7 +43,7 @@ def read(path: str) -> str:
         tf.errors.OpError: if a file behind a URL cannot be read.
     """
     if not is_url(path):
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_bytes().decode("utf-8")  # read_text would change the ends of lines
     import tensorflow as tf
 
     with tf.io.gfile.GFile(path) as file:

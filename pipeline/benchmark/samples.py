@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.input.arrays import load_arrays
 from tfrecords_builder import Preprocessing, manifest
-from tfrecords_builder.building.shards import JPEG_QUALITY
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.records import CLASS_NAMES, Encoding, Record, serialize, shard_name
+from tfrecords_builder.records import CLASS_NAMES, JPEG_QUALITY, Encoding, Record, serialize, shard_name
 
 SHARDS = 16
 ORIGINAL_SIZE = (950, 1300)  # height and width in pixels, as X-rays of the public dataset are on average

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfrecords_builder import Preprocessing, manifest
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.build import build
+from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Shard
 from tfrecords_builder.records import Record, deserialize, serialize

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from tfrecords_builder.audit.measurements import HASH_BITS, Measurements, Unreadable
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
-from tfrecords_builder.source.folders import SourceImage
+from tfrecords_builder.source.images import SourceImage
 
 TINY_SIDE = 64
 """An image is tiny if its shorter side is below this, in pixels: the smallest size that models here see."""

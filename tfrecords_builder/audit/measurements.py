@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfrecords_builder.decoding import UnreadableImage, decode
-from tfrecords_builder.source.folders import SourceImage
+from tfrecords_builder.source.images import SourceImage
 
 HASH_SIDE = 16
 """The usual 8 (64 bits) does not tell one chest from another: of 5,482 different X-rays of the Kermany set,

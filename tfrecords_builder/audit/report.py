@@ -18,7 +18,7 @@ from tfrecords_builder.audit.findings import Audit, Groups, ImageGroup, OddImage
 from tfrecords_builder.audit.measurements import HASH_BITS
 from tfrecords_builder.decoding import UnreadableImage, decode
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
-from tfrecords_builder.source.folders import SourceImage
+from tfrecords_builder.source.images import SourceImage
 
 FORMAT_VERSION = 1
 THUMBNAIL_SIDE = 128

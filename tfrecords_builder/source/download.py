@@ -11,7 +11,9 @@ CHEST_XRAY_PNEUMONIA = "paultimothymooney/chest-xray-pneumonia"
 
 
 def download(folder: str) -> None:
-    """Downloads the public dataset into a folder, which appears when it is whole; one that is there is kept.
+    """Downloads the public dataset into a folder, unless the folder already has files.
+
+    The folder appears only when the download is complete.
 
     Raises:
         UserError: if kagglehub is not installed, or the download fails.
@@ -27,18 +29,18 @@ def download(folder: str) -> None:
     unfinished.rename(target)
 
 
-def _download(name: str, folder: Path) -> None:
+def _download(dataset: str, folder: Path) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # kagglehub logs to stdout, which is for results
         try:
             import kagglehub
         except ImportError:
             raise UserError("--download needs kagglehub: pip install 'chest-xray-pipeline[kaggle]'") from None
         try:
-            kagglehub.dataset_download(name, output_dir=str(folder))
-        # kagglehub, its client and requests raise from no common class.
+            kagglehub.dataset_download(dataset, output_dir=str(folder))
+        # The errors of kagglehub, its client and requests have no common class.
         except Exception as error:
             reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
             raise UserError(
-                f"{name!r} cannot be downloaded ({reason}): check the network, or download "
-                f"https://www.kaggle.com/datasets/{name} by hand and give its folder as SOURCE"
+                f"{dataset!r} cannot be downloaded ({reason}): check the network, or download "
+                f"https://www.kaggle.com/datasets/{dataset} by hand and give its folder as SOURCE"
             ) from None

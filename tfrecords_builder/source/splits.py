@@ -1,4 +1,4 @@
-"""Draws splits by patient, so that no patient is both learnt from and measured on."""
+"""Draws splits by patient, so that all images of a patient are in one of them."""
 
 import dataclasses
 import hashlib
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES
-from tfrecords_builder.source.folders import SourceImage
+from tfrecords_builder.source.images import SourceImage
 
 
 def draw_test(images: Sequence[SourceImage], fraction: float, seed: int) -> list[SourceImage]:
-    """Draws a test split, stratified by class, where there is none; for sources that have no splits.
+    """Draws a test split, stratified by class, for sources that have none.
 
-    Patients are drawn as by `draw_validation`, which is to be called after it.
+    Patients are drawn as `draw_validation` draws them. Call `draw_validation` after this function.
 
     Args:
-        images: of all splits; if some are of `test`, all stay as they are.
-        fraction: of the images of each class that go to `test`, about; 0 draws none.
-        seed: of the order.
+        images: the images of all splits. If one of them is in `test`, no split changes.
+        fraction: approximate fraction of the images of each class that go to `test`; 0 draws none.
+        seed: decides which patients are drawn.
 
     Returns:
         The images in the same order, with their new splits.
@@ -28,22 +28,21 @@ def draw_test(images: Sequence[SourceImage], fraction: float, seed: int) -> list
     """
     if not fraction or any(image.split == "test" for image in images):
         return list(images)
-    chosen = _drawn_patients(images, fraction, seed)
-    return [
-        dataclasses.replace(image, split="test") if image.patient in chosen else image for image in images
-    ]
+    drawn = _draw_patients(images, fraction, seed)
+    return [dataclasses.replace(image, split="test") if image.patient in drawn else image for image in images]
 
 
 def draw_validation(images: Sequence[SourceImage], fraction: float, seed: int) -> list[SourceImage]:
     """Pools `train` and `val` and draws a new validation split, stratified by class.
 
-    Patients are taken in the order of a seeded hash of their names, so that an image more or less moves no
-    other patient. `test` is left as it is.
+    Patients are taken in the order of a seeded hash of their names, so that adding or removing an image moves
+    no other patient. `test` does not change.
 
     Args:
-        images: of all splits.
-        fraction: of the pooled images of each class that go to `val`, about; 0 keeps the splits as they are.
-        seed: of the order.
+        images: the images of all splits.
+        fraction: approximate fraction of the pooled images of each class that go to `val`; 0 keeps the
+            splits.
+        seed: decides which patients are drawn.
 
     Returns:
         The images in the same order, with their new splits.
@@ -53,53 +52,53 @@ def draw_validation(images: Sequence[SourceImage], fraction: float, seed: int) -
     """
     if not fraction:
         return list(images)
-    chosen = _drawn_patients([image for image in images if image.split != "test"], fraction, seed)
+    drawn = _draw_patients([image for image in images if image.split != "test"], fraction, seed)
 
-    def new_split(image: SourceImage) -> SourceImage:
+    def with_new_split(image: SourceImage) -> SourceImage:
         if image.split == "test":
             return image
-        return dataclasses.replace(image, split="val" if image.patient in chosen else "train")
+        return dataclasses.replace(image, split="val" if image.patient in drawn else "train")
 
-    return [new_split(image) for image in images]
+    return [with_new_split(image) for image in images]
 
 
-def _drawn_patients(pooled: Sequence[SourceImage], fraction: float, seed: int) -> set[str]:
-    """Patients who have about `fraction` of the images of each class; others of each class are left."""
+def _draw_patients(images: Sequence[SourceImage], fraction: float, seed: int) -> set[str]:
+    """Draws patients who have about `fraction` of the images of each class."""
     drawn = {
         patient
         for label in range(len(CLASS_NAMES))
-        for patient in _drawn_patients_of_class(pooled, label, fraction, seed)
+        for patient in _draw_patients_of_class(images, label, fraction, seed)
     }
     for label, class_name in enumerate(CLASS_NAMES):
-        patients = {image.patient for image in pooled if image.label == label}
+        patients = {image.patient for image in images if image.label == label}
         if patients and patients <= drawn:
             raise UserError(
                 f"{class_name} has images of {len(patients)} patients: too few to draw a split by patient "
-                "and to keep some to train on; give more patients, or a fraction of 0"
+                "and to keep some for training; add patients, or set the fraction to 0"
             )
     return drawn
 
 
-def _drawn_patients_of_class(
-    pooled: Sequence[SourceImage], label: int, fraction: float, seed: int
+def _draw_patients_of_class(
+    images: Sequence[SourceImage], label: int, fraction: float, seed: int
 ) -> list[str]:
-    """Patients of one class, a patient with images of both being of PNEUMONIA, mostly the rarer one."""
+    """Draws patients of one class. A patient with images of both classes counts for PNEUMONIA."""
     class_of: dict[str, int] = defaultdict(int)
-    for image in pooled:
+    for image in images:
         class_of[image.patient] = max(class_of[image.patient], image.label)
     counts = Counter(
-        image.patient for image in pooled if image.label == label and class_of[image.patient] == label
+        image.patient for image in images if image.label == label and class_of[image.patient] == label
     )
     wanted = max(1, round(fraction * counts.total()))
-    chosen: list[str] = []
-    taken = 0
+    drawn: list[str] = []
+    num_images = 0
     for patient in sorted(counts, key=lambda name: seeded_hash(seed, name)):
-        if taken + counts[patient] <= wanted or not chosen:
-            chosen.append(patient)
-            taken += counts[patient]
-    return chosen
+        if num_images + counts[patient] <= wanted or not drawn:
+            drawn.append(patient)
+            num_images += counts[patient]
+    return drawn
 
 
 def seeded_hash(seed: int, text: str) -> bytes:
-    """A number for every text, evenly spread, another one for every seed."""
+    """A hash to sort texts by, in an order that looks random and depends only on the texts and the seed."""
     return hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogateescape")).digest()

@@ -1,127 +1,130 @@
-"""Finds the X-rays that a table lists, as a CSV or Parquet file: image, class, patient, split."""
+"""Finds the X-rays that a CSV or Parquet table lists, with their classes, patients and splits."""
 
-import contextlib
-import csv
 import dataclasses
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA, SPLITS, Split
-from tfrecords_builder.source.folders import SUBTYPES, SourceImage, check_classes, patient_and_subtype
+from tfrecords_builder.source import table_rows
+from tfrecords_builder.source.file_names import patient_and_subtype
+from tfrecords_builder.source.images import SUBTYPES, SourceImage, check_classes
 
-SUFFIXES = (".csv", ".parquet")
-VALUE_SEPARATOR = "|"  # of the findings of an image, in one cell: Pneumonia|Effusion
+VALUE_SEPARATOR = "|"
+"""Separates several findings of one image in one cell, as in Pneumonia|Effusion."""
 
 _WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")
-_VALUES_SHOWN = 5  # in a complaint
-
-Row = tuple[int, Mapping[str, str]]
-"""Number, as an editor (CSV) or from 1 (Parquet), and the cells by column."""
+_VALUES_SHOWN = 5  # in an error message
 
 
 @dataclasses.dataclass(frozen=True)
 class TableColumns:
-    """Where a table (SOURCE that is a .csv or .parquet file) says what.
+    """Columns of a table: only used if SOURCE is a .csv or .parquet file.
 
     Raises:
-        ValueError: for names that find no image and no class.
+        ValueError: if the columns cannot name an image and its class.
     """
 
     path: str = "path"
-    """Column of the image files."""
+    """Column of the paths of the image files."""
     label: str = "label"
-    """Column that decides the class; several values in one cell are separated by `|`."""
+    """Column that decides the class. A cell may hold several values, separated by `|`."""
     positive: tuple[str, ...] = ("1", "PNEUMONIA")
-    """Values that mean PNEUMONIA, in any case; every other value, and none, means NORMAL."""
+    """Values that mean PNEUMONIA, in upper or lower case. Every other value, and an empty cell, means
+    NORMAL."""
     patient: str | None = None
-    """Column of the patients; by default `patient`, if there is one; otherwise, and where it is empty, file
-    names are read. An empty name uses none."""
+    """Column of the patients; by default `patient` if the table has it. Without a column, or where its cell
+    is empty, the patient is read from the file name. An empty name uses no column."""
     split: str | None = None
-    """Column of train, val or test; by default `split`, if there is one; otherwise splits are drawn by
-    patient. An empty name uses none."""
+    """Column of the splits (train, val or test); by default `split` if the table has it. Without a column,
+    splits are drawn by patient. An empty name uses no column."""
     subtype: str | None = None
-    """Column of bacteria, virus or nothing; by default `subtype`, if there is one; otherwise file names are
-    read. An empty name uses none."""
+    """Column of the subtypes (bacteria, virus or empty); by default `subtype` if the table has it. Without a
+    column, the subtype is read from the file name. An empty name uses no column."""
     images: str = ""
     """Folder that relative paths start from; by default the folder of the table."""
     suffix: str = ""
-    """Added to every path, as .dcm where the column has names without it."""
+    """Suffix that is added to every path, for example .dcm if the column has names without it."""
 
     def __post_init__(self) -> None:
         if not self.path or not self.label:
             raise ValueError(
-                f"table columns of path and label are needed. Received: {self.path!r}, {self.label!r}"
+                f"the columns of path and label must not be empty. Received: {self.path!r}, {self.label!r}"
             )
         if not any(value.strip() for value in self.positive):
-            raise ValueError(f"table values that mean PNEUMONIA are needed. Received: {self.positive}")
+            raise ValueError(f"positive must have values that mean PNEUMONIA. Received: {self.positive}")
 
 
 def is_table(source: str) -> bool:
     """Whether a source is a table, by its name, and not a folder."""
-    return source.lower().endswith(SUFFIXES) and not Path(source).is_dir()
+    return source.lower().endswith(table_rows.SUFFIXES) and not Path(source).is_dir()
 
 
 def images_folder(file: str, columns: TableColumns) -> str:
-    """The folder that the `source` of a table's images is relative to."""
+    """The folder that the paths of a table's images are relative to."""
     return columns.images or str(Path(file).parent)
 
 
 def read_table(file: str, columns: TableColumns) -> list[SourceImage]:
-    """Reads which images a table lists, in its order; rows that say the same of an image are one.
+    """Reads the images that a table lists, in its order. Rows that say the same about one image count once.
 
     Args:
         file: .csv (UTF-8, commas, a header) or .parquet.
-        columns: of the table.
+        columns: which columns to read.
 
     Returns:
-        One entry per image, with its path as written; all in `train` if there is no column of splits.
+        One entry per image, with its path as written. All are in `train` if there is no column of splits.
 
     Raises:
-        UserError: if the table cannot be read, contradicts itself or lacks something, naming row and column.
+        UserError: if the table cannot be read, contradicts itself or lacks something. The message names the
+            row and the column.
     """
-    used = _used_columns(file, _parquet_names(file) if _is_parquet(file) else _csv_names(file), columns)
-    found: dict[str, tuple[int, SourceImage]] = {}
-    values: Counter[str] = Counter()
-    for number, cells in _parquet_rows(file, used) if _is_parquet(file) else _csv_rows(file):
-        image = _image(f"{file!r}, row {number}", cells, used)
-        first_number, first = found.setdefault(image.source, (number, image))
+    used = _resolve_columns(file, table_rows.read_column_names(file), columns)
+    names = (used.path, used.label, used.patient, used.split, used.subtype)
+    first_rows: dict[str, tuple[int, SourceImage]] = {}
+    num_rows_of_label: Counter[str] = Counter()
+    for number, cells in table_rows.read_rows(file, {name for name in names if name}):
+        image = _to_image(f"{file!r}, row {number}", cells, used)
+        first_number, first = first_rows.setdefault(image.source, (number, image))
         if first != image:
-            what = _difference(first, image)
-            raise UserError(f"{file!r}, rows {first_number} and {number} contradict each other: {what}")
-        values[cells[used.label]] += 1
-    images = [image for _, image in found.values()]
-    _check(file, used, images, values)
+            difference = _difference(first, image)
+            raise UserError(f"{file!r}, rows {first_number} and {number} contradict each other: {difference}")
+        num_rows_of_label[cells[used.label]] += 1
+    images = [image for _, image in first_rows.values()]
+    _check(file, used, images, num_rows_of_label)
     return images
 
 
-def _used_columns(file: str, names: list[str], columns: TableColumns) -> TableColumns:
-    """The columns with their defaults decided; an optional one that is not used is empty."""
+def _resolve_columns(file: str, names: Sequence[str], columns: TableColumns) -> TableColumns:
+    """Replaces the defaults of optional columns by their names, or by empty names where the table lacks them.
 
-    def optional(field: str, name: str | None) -> str:
+    Raises:
+        UserError: if the table lacks a column.
+    """
+
+    def resolve(field: str, name: str | None) -> str:
         return (field if field in names else "") if name is None else name
 
     used = dataclasses.replace(
         columns,
-        patient=optional("patient", columns.patient),
-        split=optional("split", columns.split),
-        subtype=optional("subtype", columns.subtype),
+        patient=resolve("patient", columns.patient),
+        split=resolve("split", columns.split),
+        subtype=resolve("subtype", columns.subtype),
     )
     for field in ("path", "label", "patient", "split", "subtype"):
         name = getattr(used, field)
         if name and name not in names:
             raise UserError(
                 f"{file!r} has no column {name!r}, it has {', '.join(map(repr, names)) or 'none'}: "
-                f"name the right one with --table.{field}"
+                f"name the right column with --table.{field}"
             )
     return used
 
 
-def _image(row: str, cells: Mapping[str, str], used: TableColumns) -> SourceImage:
+def _to_image(row: str, cells: Mapping[str, str], used: TableColumns) -> SourceImage:
     if not cells[used.path]:
         raise UserError(f"{row}: column {used.path!r} is empty, expected the path of an image")
     path = cells[used.path] + used.suffix
@@ -136,7 +139,7 @@ def _image(row: str, cells: Mapping[str, str], used: TableColumns) -> SourceImag
 
 
 def _values(*cells: str) -> set[str]:
-    """The values in cells, alike whether they are written `1` or `1.0`, `Pneumonia` or `PNEUMONIA`."""
+    """The values in cells. `1` and `1.0`, or `Pneumonia` and `PNEUMONIA`, become the same value."""
     texts = {value.strip().casefold() for cell in cells for value in cell.split(VALUE_SEPARATOR)}
     return {
         _WHOLE_NUMBER.sub(r"\1", text) if _WHOLE_NUMBER.fullmatch(text) else text for text in texts if text
@@ -156,106 +159,40 @@ def _subtype(row: str, cells: Mapping[str, str], column: str) -> str:
     if (subtype := cells[column].lower()) in ("", *SUBTYPES):
         return subtype
     raise UserError(
-        f"{row}: column {column!r} is {cells[column]!r}, expected {', '.join(SUBTYPES)} or nothing; "
-        'to read no column of subtypes, add --table.subtype ""'
+        f"{row}: column {column!r} is {cells[column]!r}, expected {', '.join(SUBTYPES)} or an empty cell; "
+        'to ignore the column, add --table.subtype ""'
     )
 
 
 def _difference(first: SourceImage, second: SourceImage) -> str:
-    """What two rows of one image say differently."""
-    said = [dataclasses.asdict(image) | {"label": CLASS_NAMES[image.label]} for image in (first, second)]
-    field = next(field for field in said[0] if said[0][field] != said[1][field])
-    return f"the {field} of {first.source!r} is {said[0][field]!r} and {said[1][field]!r}"
+    """Says in which field two rows of one image differ."""
+    fields = [dataclasses.asdict(image) | {"label": CLASS_NAMES[image.label]} for image in (first, second)]
+    name = next(name for name in fields[0] if fields[0][name] != fields[1][name])
+    return f"the {name} of {first.source!r} is {fields[0][name]!r} and {fields[1][name]!r}"
 
 
-def _check(file: str, used: TableColumns, images: list[SourceImage], values: Counter[str]) -> None:
-    """Refuses a table of no use to a classifier, or of other files than there are."""
+def _check(
+    file: str, used: TableColumns, images: Sequence[SourceImage], num_rows_of_label: Counter[str]
+) -> None:
+    """Refuses a table without images of both classes, or none of whose files exists.
+
+    Raises:
+        UserError: if the table is of no use.
+    """
     if not images:
-        raise UserError(f"{file!r} has no rows: expected one for every image")
+        raise UserError(f"{file!r} has no rows: expected one row for every image")
     if len({image.label for image in images}) < len(CLASS_NAMES):
-        found = ", ".join(repr(value) for value, _ in values.most_common(_VALUES_SHOWN))
+        values = ", ".join(repr(value) for value, _ in num_rows_of_label.most_common(_VALUES_SHOWN))
         raise UserError(
             f"{file!r}: all images are {CLASS_NAMES[images[0].label]} by column {used.label!r}, whose most "
-            f"frequent values are {found}; --table.positive says which of them mean {CLASS_NAMES[PNEUMONIA]}"
+            f"frequent values are {values}; say with --table.positive which values mean "
+            f"{CLASS_NAMES[PNEUMONIA]}"
         )
     check_classes(file, images)
     folder = Path(images_folder(file, used))
-    # os.path, as Path.is_file raises for what is too long to be a path.
+    # os.path.isfile, as Path.is_file raises an error for a name that is too long.
     if not any(os.path.isfile(folder / image.source) for image in images):  # noqa: PTH113
         raise UserError(
-            f"none of the {len(images)} images of {file!r} is there, the first is "
-            f"{str(folder / images[0].source)!r}: give the folder that they are in with --table.images"
+            f"none of the {len(images)} images of {file!r} exists, the first is "
+            f"{str(folder / images[0].source)!r}: give the folder of the images with --table.images"
         )
-
-
-def _is_parquet(file: str) -> bool:
-    return file.lower().endswith(".parquet")
-
-
-def _csv_names(file: str) -> list[str]:
-    return next((cells for _, cells in _csv_lines(file)), [])
-
-
-def _csv_rows(file: str) -> Iterator[Row]:
-    lines = _csv_lines(file)
-    _, names = next(lines)
-    for number, cells in lines:
-        if len(cells) != len(names):
-            raise UserError(
-                f"{file!r}, row {number} has {len(cells)} cells, the header has {len(names)} columns"
-            )
-        yield number, dict(zip(names, cells, strict=True))
-
-
-def _csv_lines(file: str) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not empty, with their numbers, the header's being 1."""
-    try:
-        with Path(file).open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.reader(text)
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, [cell.strip() for cell in cells]
-    except OSError as error:
-        raise UserError(f"{file!r} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file!r} is no table of comma-separated values in UTF-8: {error}") from None
-
-
-def _parquet_names(file: str) -> list[str]:
-    with _open_parquet(file) as parquet:
-        return list(parquet.schema_arrow.names)
-
-
-def _parquet_rows(file: str, used: TableColumns) -> Iterator[Row]:
-    wanted = {used.path, used.label, used.patient, used.split, used.subtype} - {""}
-    number = 0
-    with _open_parquet(file) as parquet:
-        for batch in parquet.iter_batches(columns=list(wanted)):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, {name: _text(value) for name, value in row.items()}
-
-
-@contextlib.contextmanager
-def _open_parquet(file: str) -> Iterator[Any]:
-    """A `pyarrow.parquet.ParquetFile`, whose errors are the user's."""
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise UserError(
-            f"to read {file!r}, pyarrow is needed: pip install chest-xray-pipeline[parquet]"
-        ) from None
-    try:
-        with pyarrow.parquet.ParquetFile(file) as parquet:
-            yield parquet
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{file!r} cannot be read as Parquet: {' '.join(str(error).split())}") from None
-
-
-def _text(value: Any) -> str:
-    """A cell as CSV would have it; whole numbers without `.0`, true and false as 1 and 0."""
-    if value is None or value != value:  # noqa: PLR0124 (NaN: pandas has it for what is missing)
-        return ""
-    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
-        return str(int(value))
-    return str(value).strip()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.build import build
+from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
 
 IN_PROCESS = ("runner=DirectRunner",)

@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.build import build
 from tfrecords_builder.building.engines import local
+from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.synthesize import SynthesizeConfig, synthesize
 from tfrecords_builder.verify import VerifyConfig, verify

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.build import build
+from tfrecords_builder.building.settings import BuildConfig
 
 COUNT = 1000
 MEMORY_MARGIN = 300 << 10  # KiB: a 60000x60000 image alone has 3,500,000

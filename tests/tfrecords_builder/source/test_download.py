@@ -4,14 +4,15 @@ from pathlib import Path
 import kagglehub
 import pytest
 
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.build import build
+from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.download import CHEST_XRAY_PNEUMONIA, download
 
 
 @pytest.fixture
 def kaggle(monkeypatch, source):
-    """What Kaggle was asked for, and where to; the network is not touched."""
+    """Replaces the download; returns a list of (dataset, folder) that were asked for."""
     asked = []
 
     def dataset_download(handle, *, output_dir):
@@ -43,7 +44,7 @@ def test_the_public_dataset_is_downloaded_once_and_built(kaggle, tmp_path, capsy
         (ValueError(), "ValueError"),
     ],
 )
-def test_a_failed_download_is_one_line_with_a_way_out_and_leaves_no_source(
+def test_a_failed_download_is_one_line_that_names_the_page_and_leaves_no_source(
     monkeypatch, tmp_path, error, reason
 ):
     def dataset_download(handle, *, output_dir):
@@ -60,7 +61,7 @@ def test_a_failed_download_is_one_line_with_a_way_out_and_leaves_no_source(
     assert not (tmp_path / "chest_xray").exists()
 
 
-def test_what_an_interrupted_download_left_does_not_stop_the_next(kaggle, tmp_path):
+def test_leftovers_of_an_interrupted_download_do_not_stop_the_next(kaggle, tmp_path):
     (tmp_path / "chest_xray.unfinished/half").mkdir(parents=True)
 
     download(str(tmp_path / "chest_xray"))

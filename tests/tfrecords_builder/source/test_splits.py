@@ -3,7 +3,9 @@ from collections import Counter
 import pytest
 
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.source.folders import SourceImage, find_images, patient_and_subtype
+from tfrecords_builder.source.file_names import patient_and_subtype
+from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.images import SourceImage
 from tfrecords_builder.source.splits import draw_test, draw_validation
 
 # Names of the public dataset, with patients who have several images and both subtypes under one number.
@@ -68,7 +70,7 @@ def test_no_patient_is_in_train_and_val_of_the_real_folder(real_xrays):
         assert of_class["val"] / (of_class["val"] + of_class["train"]) == pytest.approx(0.1, abs=0.002)
 
 
-def test_the_own_val_is_pooled_and_test_is_left_alone():
+def test_val_of_the_source_is_pooled_with_train_and_test_does_not_change():
     images = [
         *real_images(),
         image("person9_virus_1.jpeg", 1, "val"),
@@ -92,20 +94,20 @@ def test_the_seed_decides_and_the_order_of_the_files_does_not():
     assert len({frozenset(validation(images, seed)) for seed in range(10)}) > 1
 
 
-def several_images_a_patient(patients: int) -> list[SourceImage]:
-    """As follow-ups are: every third patient has pneumonia on 2 of 6 images, the others on none of 3."""
+def images_of_patients(count: int) -> list[SourceImage]:
+    """Several images of each patient: every third has pneumonia on 2 of 6 images, the others on none of 3."""
     return [
         SourceImage(
             f"{patient}_{number}.png", "train", int(patient % 3 == 0 and number < 2), str(patient), ""
         )
-        for patient in range(patients)
+        for patient in range(count)
         for number in range(6 if patient % 3 == 0 else 3)
     ]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_source_without_splits_is_split_three_ways_by_patient_and_stratified(seed):
-    images = several_images_a_patient(300)
+    images = images_of_patients(300)
 
     drawn = draw_validation(draw_test(images, 0.2, seed), 0.1, seed)
 
@@ -118,14 +120,14 @@ def test_a_source_without_splits_is_split_three_ways_by_patient_and_stratified(s
         assert of_class["val"] / (of_class["val"] + of_class["train"]) == pytest.approx(0.1, abs=0.03)
 
 
-def test_a_test_split_that_is_there_stays_and_none_is_drawn_of_nothing():
+def test_a_test_split_of_the_source_is_kept_and_a_fraction_of_0_draws_none():
     with_test = [*real_images(), image("person9_virus_1.jpeg", 1, "test")]
 
     assert draw_test(with_test, 0.3, seed=1) == with_test
     assert draw_test(real_images(), 0, seed=1) == real_images()
 
 
-def test_drawing_test_leaves_the_rest_where_it_is():
+def test_drawing_test_changes_no_other_split():
     images = [*real_images(), image("person9_virus_1.jpeg", 1, "val")]
 
     drawn = draw_test(images, 0.3, seed=1)
@@ -136,14 +138,14 @@ def test_drawing_test_leaves_the_rest_where_it_is():
 
 
 def test_the_seed_decides_the_test_split_and_a_new_patient_moves_hardly_any_other():
-    images = several_images_a_patient(300)
+    images = images_of_patients(300)
 
     def test_patients(images, seed):
         return patients_of(draw_test(images, 0.2, seed), "test")
 
     assert test_patients(images, 3) == test_patients(images[::-1], 3)
     assert test_patients(images, 3) != test_patients(images, 4)
-    assert len(test_patients(images, 3) ^ test_patients(several_images_a_patient(301), 3)) <= 4
+    assert len(test_patients(images, 3) ^ test_patients(images_of_patients(301), 3)) <= 4
 
 
 @pytest.mark.parametrize("draw", [draw_test, draw_validation])

@@ -8,7 +8,7 @@ import pytest
 
 from tfrecords_builder.cli import command
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.source.folders import SourceImage
+from tfrecords_builder.source.images import SourceImage
 from tfrecords_builder.source.table import TableColumns, images_folder, is_table, read_table
 
 
@@ -30,7 +30,7 @@ def labels(images: list[SourceImage]) -> dict[str, int]:
     return {image.source: image.label for image in images}
 
 
-def test_ones_own_table(write):
+def test_a_table_with_the_default_columns(write):
     file = write(
         "path,label,patient,split,subtype",
         "a/1.png,PNEUMONIA,p1,train,Virus",
@@ -48,7 +48,7 @@ def test_ones_own_table(write):
     ]
 
 
-def test_the_names_of_the_kaggle_set_tell_patient_and_subtype(write):
+def test_patient_and_subtype_are_read_from_the_names_of_the_kaggle_dataset(write):
     file = write(
         "path,label",
         "train/person12_bacteria_46.jpeg,1",
@@ -114,7 +114,7 @@ def test_chexpert(write):
     assert [image.label for image in uncertain] == [0, 1, 0, 1, 1]
 
 
-def test_rsna_with_several_boxes_of_one_image(write):
+def test_rsna_with_several_rows_of_one_image(write):
     file = write(
         "patientId,x,y,width,height,Target",
         "0004cfab,,,,,0",
@@ -142,7 +142,7 @@ def test_images_of_one_name_in_several_folders_are_of_several_patients(write):
     assert [image.patient for image in read_table(file, TableColumns())] == ["a/view", "b/view"]
 
 
-def test_an_empty_patient_is_read_from_the_name_and_empty_column_names_switch_off(write):
+def test_an_empty_patient_is_read_from_the_file_name_and_an_empty_column_name_uses_no_column(write):
     file = write(
         "path,label,patient,split,subtype",
         "person1_virus_1.png,1,A,anything,AP view",
@@ -177,7 +177,7 @@ def test_a_table_as_spreadsheets_write_it(tmp_path):
     ],
     ids=["text", "int", "float", "bool"],
 )
-def test_parquet_says_what_csv_says(tmp_path, values):
+def test_parquet_gives_the_same_images_as_csv(tmp_path, values):
     (tmp_path / "a.png").touch()
     table = pyarrow.table(
         {
@@ -251,7 +251,7 @@ def test_a_wrong_table_is_refused_in_one_line(write, case):
 
 
 @pytest.mark.parametrize("field", ["label", "patient", "split", "subtype"])
-def test_a_column_asked_for_must_be_there(write, field):
+def test_a_column_that_is_named_must_exist(write, field):
     file = write("path,label", "1.png,1", images=("1.png",))
 
     with pytest.raises(UserError, match=f"no column 'Age'.*--table.{field}"):
@@ -293,7 +293,7 @@ def test_without_pyarrow_the_extra_is_named_and_csv_is_read(write, monkeypatch):
     assert len(read_table(file, TableColumns())) == 2
 
 
-def test_tables_are_told_from_folders(tmp_path):
+def test_a_table_is_recognised_by_its_suffix(tmp_path):
     (tmp_path / "folder.csv").mkdir()
 
     assert is_table("a/table.csv")

@@ -6,38 +6,48 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-import cv2
-
 from tfrecords_builder.building.plan import PlannedShard
-from tfrecords_builder.building.shards import RecordMaker, write_shard
-from tfrecords_builder.building.staging import UnfinishedBuild
+from tfrecords_builder.building.record_maker import RecordMaker
+from tfrecords_builder.building.shards import write_shard
+from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.decoding.threads import single_threaded_opencv
 
-IMAGES_PER_TASK = 8  # fewer, and handing them over takes its share of the time
-TASKS_AHEAD_PER_WORKER = 2  # bounds the memory whatever the number of images
+IMAGES_PER_TASK = 8
+"""With fewer images per task, handing tasks to threads takes a noticeable part of the time."""
+TASKS_AHEAD_PER_WORKER = 2
+"""Bounds the memory, whatever the number of images."""
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-def build_here(
-    maker: RecordMaker, build: UnfinishedBuild, todo: Sequence[PlannedShard], workers: int
+def build_with_threads(
+    maker: RecordMaker, build: UnfinishedBuild, plan: Sequence[PlannedShard], workers: int
 ) -> None:
-    """Builds the shards one after the other, their images in parallel."""
-    cv2.setNumThreads(1)  # the workers are the threads
-    images = [image for planned in todo for image in planned.images]
-    with ThreadPoolExecutor(workers) as pool:
-        tasks = [images[at : at + IMAGES_PER_TASK] for at in range(0, len(images), IMAGES_PER_TASK)]
-        made = _ordered(pool, lambda task: [maker(i) for i in task], tasks, TASKS_AHEAD_PER_WORKER * workers)
-        records = progress(itertools.chain.from_iterable(made), len(images), "building")
-        for planned in todo:
-            build.note(write_shard(build.folder, planned, records))
+    """Builds shards one after the other; the images of each are decoded in parallel.
+
+    Args:
+        maker: makes the records.
+        build: the build that the shards are added to.
+        plan: the shards to build.
+        workers: number of threads.
+    """
+    images = [image for planned in plan for image in planned.images]
+    tasks = [images[first : first + IMAGES_PER_TASK] for first in range(0, len(images), IMAGES_PER_TASK)]
+    with single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
+        batches = _map_ahead(
+            pool, lambda task: list(map(maker, task)), tasks, TASKS_AHEAD_PER_WORKER * workers
+        )
+        records = progress(itertools.chain.from_iterable(batches), len(images), "building")
+        for planned in plan:
+            build.add(write_shard(build.folder, planned, records))
 
 
-def _ordered(
+def _map_ahead(
     pool: ThreadPoolExecutor, function: Callable[[ItemT], ResultT], items: Sequence[ItemT], ahead: int
 ) -> Iterator[ResultT]:
-    """`map` of a pool that runs only so far ahead of whoever takes its results."""
+    """Maps in order like `pool.map`, but with at most `ahead` results that nobody has taken yet."""
     pending: collections.deque[Future[ResultT]] = collections.deque()
     for item in items:
         pending.append(pool.submit(function, item))

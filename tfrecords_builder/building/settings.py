@@ -1,0 +1,75 @@
+"""The options of `python -m tfrecords_builder`, and which of them decide what is in the records."""
+
+import dataclasses
+import os
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from tfrecords_builder.preprocessing import Preprocessing
+from tfrecords_builder.records import Encoding
+from tfrecords_builder.source.table import TableColumns, is_table
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildConfig:
+    """Builds sharded TFRecords of border-cropped X-rays from chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}.
+
+    Raises:
+        ValueError: if a setting is out of range, or settings contradict each other.
+    """
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
+    """Folder of images, also as the Kaggle archive unpacks it, or a .csv or .parquet table of images."""
+    records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
+    """Folder to write the shards and dataset.json to; a path or a URL."""
+    preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Preprocessing
+    )
+    table: TableColumns = dataclasses.field(default_factory=TableColumns)
+    encoding: Encoding = "raw"
+    """How images are stored: as raw pixels (fastest to read), as PNG, or as JPEG of quality 95 (smallest)."""
+    val_fraction: float = 0.1
+    """Fraction, 0 to 0.5, of the images of train and val that becomes val, drawn by patient and stratified by
+    class. 0 keeps the val of the source, which has 16 images in the public dataset."""
+    test_fraction: float = 0.1
+    """Fraction, 0 to 0.5, of the images of a table that becomes test, drawn by patient; not used if the table
+    has test images."""
+    shards: int = 0
+    """Number of shards of each split; 0 chooses 1 to 16 by the number of images."""
+    seed: int = 0
+    """Seed for the drawing of val and test and for the order of the records."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """What to do about images that cannot be read: stop after listing all of them, or leave them out and list
+    them in dataset.json."""
+    workers: int = os.cpu_count() or 1
+    """Number of threads that decode images; Beam has options for its own workers."""
+    engine: Literal["local", "beam"] = "local"
+    """What builds the records: the threads of this machine, or an Apache Beam pipeline (extra `beam`)."""
+    beam_options: tuple[str, ...] = ()
+    """Options of the Beam pipeline as NAME=VALUE, for example runner=DataflowRunner project=P region=R."""
+    download: bool = False
+    """Download the public dataset from Kaggle into SOURCE first, if SOURCE has no files (extra `kaggle`)."""
+    overwrite: bool = False
+    """Build anew, and replace existing records when the new ones are complete."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= 2 * self.val_fraction <= 1:
+            raise ValueError(f"val_fraction must be 0 to 0.5. Received: {self.val_fraction}")
+        if not 0 <= 2 * self.test_fraction <= 1:
+            raise ValueError(f"test_fraction must be 0 to 0.5. Received: {self.test_fraction}")
+        if self.shards < 0:
+            raise ValueError(f"shards must not be negative. Received: {self.shards}")
+        if self.beam_options and self.engine != "beam":
+            raise ValueError(f"beam_options need --engine beam. Received: {' '.join(self.beam_options)}")
+        if self.download and is_table(self.source):
+            raise ValueError(f"--download needs a folder as SOURCE. Received: {self.source}")
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1. Received: {self.workers}")
+
+    def arguments(self) -> dict[str, Any]:
+        """What dataset.json lists as `arguments`: the options that decide, with the source, what is built."""
+        table = dataclasses.asdict(self.table) | {"positive": list(self.table.positive)}
+        del table["images"]  # a place on this machine
+        names = ("val_fraction", "test_fraction", "shards", "seed", "on_error")
+        return {name: getattr(self, name) for name in names} | {"table": table}
