@@ -1,76 +1,70 @@
-"""Known changes of the acquisition, to see what a classifier makes of X-rays of another hospital.
+"""How the figures change when the same images are exposed, focused or positioned differently.
 
-Validation images of one source saturate every metric; what differs between models is how they take an image
-that was exposed, focused or framed otherwise. The changes are fixed and written with OpenCV and numpy,
-independently of the augmentation of the training.
+On images of one source nearly every model has good figures. Models differ in how they take images that were
+acquired in another way.
 """
 
+import dataclasses
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from pipeline.evaluation.acquisition import CHANGES, change_images
+from pipeline.evaluation.discrimination import auc
+from pipeline.evaluation.part import Part, Subject
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.thresholds import at_threshold
+from tfrecords_builder.cli.progress import progress
+
+UNCHANGED = "as it is"
 
 
-def _gamma(exponent: float) -> Callable[[Image], Image]:
-    table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
-    return lambda image: table[image]
+@dataclasses.dataclass(frozen=True)
+class AfterChange:
+    """Figures of the changed images, at the operating point that was chosen on unchanged ones."""
+
+    auc: float
+    sensitivity: float
+    specificity: float
 
 
-def _linear(contrast: float, brightness: float) -> Callable[[Image], Image]:
-    """Contrast about middle grey; brightness as a fraction of the full range."""
-    table = np.clip((np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness, 0, 255)
-    return lambda image: np.rint(table).astype(np.uint8)[image]
+@dataclasses.dataclass(frozen=True)
+class Robustness:
+    """The figures of this part."""
+
+    robustness: dict[str, AfterChange]
+    """Figures by name of the change; UNCHANGED comes first."""
 
 
-def _blur(share_of_side: float) -> Callable[[Image], Image]:
-    return lambda image: cv2.GaussianBlur(image, (0, 0), share_of_side * image.shape[0])  # type: ignore[return-value]
+def measure(
+    predictions: Predictions,
+    images: NDArray[np.uint8],
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+) -> Robustness:
+    """Predicts the images anew after each change; one changed copy of the images is in memory at a time.
+
+    Args:
+        predictions: what was predicted for the unchanged images.
+        images: the unchanged images (n, side, side, 1), 0 to 255.
+        predict: returns probabilities of pneumonia (n,) for such images.
+    """
+    measured = {UNCHANGED: _figures(predictions)}
+    for name, change in progress(CHANGES.items(), len(CHANGES), "measuring changed images"):
+        probabilities = predict(change_images(images, change))
+        measured[name] = _figures(dataclasses.replace(predictions, probabilities=probabilities))
+    return Robustness(measured)
 
 
-def _noise(deviation: float) -> Callable[[Image], Image]:
-    """Gaussian noise, the same for every image; the deviation is a fraction of the full range."""
-
-    def add(image: Image) -> Image:
-        noise = np.random.default_rng(0).normal(0, 255 * deviation, image.shape)
-        return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
-
-    return add
-
-
-def _affine(width: float, height: float, degrees: float) -> Callable[[Image], Image]:
-    """Stretches and turns about the centre; what comes in from outside repeats the edge."""
-
-    def warp(image: Image) -> Image:
-        centre = (image.shape[0] - 1) / 2
-        cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([width, height])
-        offset = np.array([centre, centre]) - linear @ [centre, centre]
-        matrix = np.column_stack([linear, offset])
-        return cv2.warpAffine(  # type: ignore[return-value]
-            image, matrix, image.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-
-    return warp
+def _figures(predictions: Predictions) -> AfterChange:
+    at_operating_point = at_threshold(predictions, predictions.threshold)
+    return AfterChange(
+        auc=auc(predictions),
+        sensitivity=at_operating_point.sensitivity.value,
+        specificity=at_operating_point.specificity.value,
+    )
 
 
-CHANGES: dict[str, Callable[[Image], Image]] = {
-    "darker (gamma 1.4)": _gamma(1.4),
-    "brighter (gamma 0.7)": _gamma(0.7),
-    "contrast x 0.7": _linear(0.7, 0.0),
-    "contrast x 1.3": _linear(1.3, 0.0),
-    "brightness + 0.1": _linear(1.0, 0.1),
-    "brightness - 0.1": _linear(1.0, -0.1),
-    "blurred": _blur(1 / 100),
-    "noise 0.03": _noise(0.03),
-    "wider x 1.1": _affine(1.1, 1.0, 0),
-    "taller x 1.1": _affine(1.0, 1.1, 0),
-    "turned 5 degrees": _affine(1.0, 1.0, 5),
-}
-"""Each takes and returns a uint8 image (side, side), 0 to 255."""
-
-
-def changed(images: NDArray[np.uint8], change: Callable[[Image], Image]) -> NDArray[np.uint8]:
-    """Applies one change to uint8 images (batch, side, side, 1)."""
-    return np.stack([change(image[..., 0]) for image in images])[..., None]
+def part(subject: Subject) -> Part:
+    """The figures, without pictures."""
+    return Part("robustness", measure(subject.predictions, subject.images, subject.predict))

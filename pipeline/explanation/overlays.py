@@ -52,7 +52,8 @@ def side_by_side(
     Returns:
         uint8 (CAPTION_HEIGHT + PICTURE_HEIGHT, width, 3), BGR.
     """
-    plain = cv2.cvtColor(_with_height(xray, PICTURE_HEIGHT), cv2.COLOR_GRAY2BGR)
+    gray = _with_height(xray, PICTURE_HEIGHT)
+    plain = np.repeat(gray[..., None], 3, axis=-1)
     explained = _with_heat(plain, heatmap, preprocessing.border)
     picture = np.hstack([plain, explained])
     header = np.zeros((CAPTION_HEIGHT, picture.shape[1], 3), np.uint8)

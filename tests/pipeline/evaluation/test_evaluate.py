@@ -1,27 +1,39 @@
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
-import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from pipeline import runs
+from pipeline.evaluation.evaluate import evaluate
 from pipeline.input.arrays import load_arrays
-from pipeline.evaluate import evaluate
-from pipeline.evaluation import robustness
+from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 
+PICTURES = {
+    "confusion.png",
+    "gradcam_examples.png",
+    "gradcam_mean.png",
+    "precision_recall.png",
+    "probabilities.png",
+    "roc.png",
+}
 
-@pytest.fixture(scope="module")
-def evaluation(finished_run, records) -> Path:
-    evaluate(finished_run, records)
-    return Path(finished_run) / "evaluation"
+
+@pytest.fixture
+def folder(evaluation) -> Path:
+    """The folder that the evaluation was written to."""
+    return Path(evaluation.page).parent
 
 
-def test_figures_are_those_of_the_models_predictions(evaluation, finished_run, records):
-    measured = json.loads((evaluation / "metrics.json").read_text())
+def test_figures_are_those_of_the_models_predictions(evaluation, folder, finished_run, records):
+    measured = json.loads((folder / "metrics.json").read_text())
+    assert measured == evaluation.metrics
     loaded = runs.load(finished_run)
     images, labels = (array.numpy() for array in load_arrays(records, "test"))
     probabilities = loaded.model.predict(images, verbose=0)[:, 0]
@@ -34,8 +46,8 @@ def test_figures_are_those_of_the_models_predictions(evaluation, finished_run, r
     assert set(measured["sensitivity_of_subtype"]) == {"virus"}
 
 
-def test_every_prediction_is_written_with_its_source(evaluation, records):
-    with (evaluation / "predictions.csv").open() as file:
+def test_every_prediction_is_written_with_its_source(folder, records):
+    with (folder / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
 
     labels = load_arrays(records, "test")[1].numpy()
@@ -44,15 +56,46 @@ def test_every_prediction_is_written_with_its_source(evaluation, records):
     assert all(0 <= float(row["probability"]) <= 1 for row in rows)
 
 
-def test_the_report_needs_nothing_beside_it_and_says_what_it_is(evaluation):
-    report = (evaluation / "report.html").read_text()
+def test_the_page_needs_no_file_beside_it_and_says_that_it_is_no_medical_device(folder):
+    page = (folder / "report.html").read_text()
 
-    assert "not a medical device" in report
-    assert report.count("data:image/png;base64,") == 6
-    assert 'src="http' not in report
-    pictures = sorted(path.name for path in evaluation.glob("*.png"))
-    assert len(pictures) == 6
-    assert all(cv2.imread(str(evaluation / name)) is not None for name in pictures)
+    assert "not a medical device" in page
+    assert page.count("data:image/png;base64,") == len(PICTURES)
+    assert 'src="http' not in page
+    assert {path.name for path in folder.glob("*.png")} == PICTURES
+    assert all(cv2.imread(str(folder / name)) is not None for name in PICTURES)
+
+
+def test_run_and_records_behind_urls_give_the_same_evaluation(evaluation, finished_run, records):
+    run_url, records_url = "ram://evaluated/run", "ram://evaluated/records"
+    copy_to_url(Path(finished_run), run_url)
+    copy_to_url(Path(records), records_url)
+    assert not storage.exists(f"{run_url}/evaluation")
+
+    from_urls = evaluate(run_url, records_url, batch_size=7)
+
+    assert from_urls.page == f"{run_url}/evaluation/report.html"
+    files = {"metrics.json", "predictions.csv", "report.html"} | PICTURES
+    assert set(tf.io.gfile.listdir(f"{run_url}/evaluation")) == files
+    written = json.loads(storage.read(f"{run_url}/evaluation/metrics.json"))
+    assert written == from_urls.metrics
+    assert dict(numbers(written)) == pytest.approx(dict(numbers(evaluation.metrics)), abs=1e-5)
+
+
+def numbers(metrics: dict[str, Any], path: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers in nested objects, by their path."""
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            yield from numbers(value, f"{path}{key}.")
+        elif isinstance(value, float):
+            yield f"{path}{key}", value
+
+
+def copy_to_url(folder: Path, url: str) -> None:
+    """Copies the files of a folder, without its subfolders."""
+    for path in folder.iterdir():
+        if path.is_file():
+            storage.write(f"{url}/{path.name}", path.read_bytes())
 
 
 def test_records_of_another_preprocessing_are_refused(finished_run, write_records):
@@ -62,24 +105,18 @@ def test_records_of_another_preprocessing_are_refused(finished_run, write_record
         evaluate(finished_run, other)
 
 
+def test_a_split_without_one_of_the_classes_is_refused(finished_run, write_records):
+    one_image = write_records({"test": 1}, shards=1)
+
+    with pytest.raises(UserError, match="images of both classes"):
+        evaluate(finished_run, one_image)
+
+
+def test_a_split_that_is_missing_is_refused(finished_run, write_records):
+    with pytest.raises(UserError, match=r"'val'.*images of both classes"):
+        evaluate(finished_run, write_records({"test": 4}), split="val")
+
+
 def test_an_unfinished_run_is_refused(records, tmp_path):
     with pytest.raises(UserError, match="no finished run"):
         evaluate(str(tmp_path), records)
-
-
-@pytest.mark.parametrize("name", robustness.CHANGES)
-def test_a_change_of_the_acquisition_changes_pixels_and_keeps_shape_and_type(name, images):
-    changed = robustness.changed(images, robustness.CHANGES[name])
-
-    assert (changed.shape, changed.dtype) == (images.shape, np.uint8)
-    assert (changed != images).any()
-
-
-def test_wider_makes_wider():
-    square = np.zeros((1, 64, 64, 1), np.uint8)
-    square[0, 24:40, 24:40] = 255
-
-    wide = robustness.changed(square, robustness.CHANGES["wider x 1.1"])[0, ..., 0] > 127
-
-    assert wide.any(axis=0).sum() == pytest.approx(16 * 1.1, abs=1)
-    assert wide.any(axis=1).sum() == 16

@@ -1,0 +1,109 @@
+"""Measures a run on a split of records and writes `RUN/evaluation/`."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipeline import runs
+from pipeline.evaluation import (
+    composition,
+    discrimination,
+    explanations,
+    page,
+    robustness,
+    subtypes,
+    thresholds,
+)
+from pipeline.evaluation.part import Part, Subject
+from pipeline.evaluation.predictions import predict_split
+from pipeline.runs import Run
+from tfrecords_builder import manifest, storage
+from tfrecords_builder.errors import UserError
+from tfrecords_builder.records import Split
+
+SCHEMA_VERSION = 1
+"""Version of `metrics.json`, raised when the meaning of a key changes or a key is removed."""
+METRICS = "metrics.json"
+PREDICTIONS = "predictions.csv"
+PAGE = "report.html"
+
+PARTS: tuple[Callable[[Subject], Part], ...] = (
+    composition.part,
+    discrimination.part,
+    thresholds.part,
+    subtypes.part,
+    robustness.part,
+    explanations.part,
+)
+"""The parts of an evaluation, in the order of `metrics.json` and of the page."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found, and where it is written."""
+
+    metrics: dict[str, Any]
+    """What `metrics.json` holds; see docs/metrics.md."""
+    summary: str
+    """The main figures as a few lines of text."""
+    page: str
+    """Path of `report.html`."""
+
+
+def evaluate(run_folder: str, records: str, split: Split = "test", batch_size: int = 64) -> Evaluation:
+    """Measures a run and writes `metrics.json`, `predictions.csv`, `report.html` and the pictures.
+
+    Args:
+        run_folder: folder of a finished run; a path or a URL.
+        records: folder of records that were built with the run's preprocessing; a path or a URL.
+        split: `train`, `val` or `test`.
+        batch_size: images that the model computes at once. The figures do not depend on it.
+
+    Raises:
+        UserError: if the run is not finished, or the records do not fit it.
+    """
+    run = runs.load(run_folder)
+    _refuse_records_that_do_not_fit(run, records, split)
+    predictions, images = predict_split(run, records, split, batch_size)
+    subject = Subject(run, images, predictions, batch_size)
+    parts = [part(subject) for part in PARTS]
+    metrics = collect_metrics(parts)
+    folder = storage.join(run_folder, runs.EVALUATION)
+    _write(folder, subject, parts, metrics)
+    summary = "\n".join(part.summary for part in parts if part.summary)
+    return Evaluation(metrics, summary, storage.join(folder, PAGE))
+
+
+def _refuse_records_that_do_not_fit(run: Run, records: str, split: Split) -> None:
+    content = manifest.load(records)
+    runs.check_same_preprocessing(run, content, records)
+    if split not in content.splits or min(content.splits[split].classes.values()) == 0:
+        raise UserError(
+            f"the {split!r} split in {records!r} has no images of at least one class. An evaluation needs "
+            f"images of both classes: choose another --split, or build records that have them"
+        )
+
+
+def collect_metrics(parts: Sequence[Part]) -> dict[str, Any]:
+    """What `metrics.json` holds: the figures of all parts, with null for NaN, which JSON does not have."""
+    metrics: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+    for part in parts:
+        metrics |= _null_for_nan(dataclasses.asdict(part.figures))
+    return metrics
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _null_for_nan(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _write(folder: str, subject: Subject, parts: Sequence[Part], metrics: dict[str, Any]) -> None:
+    storage.write(storage.join(folder, METRICS), json.dumps(metrics, indent=2) + "\n")
+    storage.write(storage.join(folder, PREDICTIONS), subject.predictions.to_csv())
+    for part in parts:
+        for name, png in part.pictures.items():
+            storage.write(storage.join(folder, name), png)
+    storage.write(storage.join(folder, PAGE), page.render(subject, parts))

@@ -1,0 +1,160 @@
+"""Where the model looks: Grad-CAM heatmaps of all images, summed batch by batch, and a few examples.
+
+Only the sums and the heatmaps of the examples stay in memory.
+"""
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from pipeline.evaluation.drawing import new_figure, to_png
+from pipeline.evaluation.part import Part, Subject
+from pipeline.evaluation.predictions import Predictions
+from pipeline.explanation import COLORMAP, GradCam, overlay
+from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA
+
+EXAMPLES_PER_KIND = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Heat:
+    """Where the heat of all images lies."""
+
+    share_of_heat_in_border: float
+    """Share of the heat in the outermost tenth of the images, where no lung is; NaN without any heat."""
+    share_of_area_in_border: float
+    """Share of the area of an image that this border takes: what evenly spread heat would give."""
+    images_without_heat: int
+    """Number of images in which nothing speaks for the label."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanations:
+    """The figures of this part."""
+
+    gradcam: Heat
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeatSums:
+    """What is kept of all heatmaps."""
+
+    of_class: NDArray[np.float64]
+    """Sum of the heatmaps of each class, (2, side, side)."""
+    images_without_heat: int
+    examples: dict[int, NDArray[np.float32]]
+    """Heatmaps (side, side), by the position of their image in the split."""
+
+
+def sum_heatmaps(
+    predictions: Predictions, batches: Iterable[NDArray[np.float32]], examples: Collection[int]
+) -> HeatSums:
+    """Adds up heatmaps.
+
+    Args:
+        predictions: what was predicted for the images.
+        batches: heatmaps (batch, side, side) of all images, in their order.
+        examples: positions of the images whose heatmaps are kept.
+    """
+    of_class: NDArray[np.float64] = np.zeros((len(CLASS_NAMES), 1, 1))
+    images_without_heat = begin = 0
+    kept: dict[int, NDArray[np.float32]] = {}
+    for heatmaps in batches:
+        labels = predictions.labels[begin : begin + len(heatmaps)]
+        of_class = of_class + [
+            heatmaps[labels == label].sum(axis=0, dtype=np.float64) for label in (NORMAL, PNEUMONIA)
+        ]
+        images_without_heat += int((heatmaps.max(axis=(1, 2)) == 0).sum())
+        # Copies, as a slice would keep its whole batch in memory.
+        kept |= {begin + i: heatmap.copy() for i, heatmap in enumerate(heatmaps) if begin + i in examples}
+        begin += len(heatmaps)
+    return HeatSums(of_class, images_without_heat, kept)
+
+
+def measure(sums: HeatSums) -> Explanations:
+    """Measures how much of the heat lies in the border."""
+    heat = sums.of_class.sum(axis=0)
+    side = len(heat)
+    margin = max(1, side // 10)
+    inner = heat[margin : side - margin, margin : side - margin]
+    return Explanations(
+        Heat(
+            share_of_heat_in_border=float(1 - inner.sum() / heat.sum()) if heat.any() else math.nan,
+            share_of_area_in_border=1 - (1 - 2 * margin / side) ** 2,
+            images_without_heat=sums.images_without_heat,
+        )
+    )
+
+
+def choose_examples(predictions: Predictions) -> dict[str, list[int]]:
+    """Chooses the surest right and the worst wrong predictions: positions of images by kind of prediction."""
+    called, is_pneumonia = predictions.called_pneumonia, predictions.labels == PNEUMONIA
+    lowest_first = np.argsort(predictions.probabilities, kind="stable")
+    highest_first = np.argsort(-predictions.probabilities, kind="stable")
+    kinds = {
+        "missed pneumonia": (is_pneumonia & ~called, lowest_first),
+        "false alarm": (~is_pneumonia & called, highest_first),
+        "pneumonia found": (is_pneumonia & called, highest_first),
+        "normal": (~is_pneumonia & ~called, lowest_first),
+    }
+    return {
+        kind: [int(position) for position in order if belongs[position]][:EXAMPLES_PER_KIND]
+        for kind, (belongs, order) in kinds.items()
+    }
+
+
+def part(subject: Subject) -> Part:
+    """The figures, the mean heatmap of each class, and overlays of the examples."""
+    predictions = subject.predictions
+    examples = choose_examples(predictions)
+    positions = {position for kind in examples.values() for position in kind}
+    sums = sum_heatmaps(predictions, _explain(subject), positions)
+    return Part(
+        "explanations",
+        measure(sums),
+        pictures={
+            "gradcam_mean.png": _draw_mean_heat(predictions, sums),
+            "gradcam_examples.png": _draw_examples(subject, examples, sums),
+        },
+    )
+
+
+def _explain(subject: Subject) -> Iterator[NDArray[np.float32]]:
+    """Heatmaps (batch, side, side) of all images, batch by batch."""
+    explain = tf.function(GradCam(subject.run.model))
+    begins = range(0, len(subject.images), subject.batch_size)
+    for begin in progress(begins, len(begins), "explaining batches"):
+        batch = subject.images[begin : begin + subject.batch_size]
+        yield explain(batch, subject.predictions.threshold)[1].numpy()
+
+
+def _draw_mean_heat(predictions: Predictions, sums: HeatSums) -> bytes:
+    figure = new_figure(8, 4)
+    for label, name in enumerate(CLASS_NAMES):
+        axes = figure.add_subplot(1, 2, label + 1)
+        axes.imshow(sums.of_class[label] / (predictions.labels == label).sum(), cmap=COLORMAP, vmin=0)
+        axes.set_title(f"mean Grad-CAM, {name}")
+        axes.axis("off")
+    return to_png(figure)
+
+
+def _draw_examples(subject: Subject, examples: dict[str, list[int]], sums: HeatSums) -> bytes:
+    """One row for each kind of prediction; the number above an image is its probability of pneumonia."""
+    figure = new_figure(10, 10.6)
+    grid = figure.subplots(len(examples), EXAMPLES_PER_KIND)
+    for row, (kind, positions) in zip(grid, examples.items(), strict=True):
+        for column, axes in enumerate(row):
+            axes.axis("off")
+            if column >= len(positions):
+                axes.set_title(f"no {'more ' if column else ''}{kind}", fontsize=9, color="0.6")
+                continue
+            position = positions[column]
+            image, heatmap = subject.images[position], sums.examples[position]
+            axes.imshow(overlay(tf.constant(image[None]), tf.constant(heatmap[None])).numpy()[0])
+            axes.set_title(f"{kind}, {subject.predictions.probabilities[position]:.3f}", fontsize=9)
+    return to_png(figure)

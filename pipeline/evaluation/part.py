@@ -1,0 +1,45 @@
+"""What each part of an evaluation is given, and what it returns.
+
+A part is a module of this folder with a function `part(subject: Subject) -> Part`. Its piece of the page is
+the template beside it, `<module>.html.jinja`, which sees `subject` and the part's `figures` and `pictures`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.predictions import Predictions, predict_probabilities
+from pipeline.runs import Run
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured: a run, the images of a split, and what the run predicts for them."""
+
+    run: Run
+    images: NDArray[np.uint8]
+    """(n, side, side, 1), 0 to 255, in the order of the predictions."""
+    predictions: Predictions
+    batch_size: int
+    """Images that the model computes at once."""
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The run's probabilities of pneumonia (batch,) for images (batch, side, side, 1), 0 to 255."""
+        return predict_probabilities(self.run.model, images, self.batch_size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The result of one part."""
+
+    name: str
+    """Name of the part's module and of its template."""
+    figures: Any
+    """A frozen dataclass. Its fields become keys at the top of `metrics.json`; see docs/metrics.md."""
+    pictures: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    """PNG files by file name; they are written beside the page and into it."""
+    summary: str = ""
+    """What the command prints of this part: lines of text, or nothing."""
