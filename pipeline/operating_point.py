@@ -1,11 +1,10 @@
-"""The threshold that turns a probability into a label: chosen on `val`, stored with the run."""
+"""The threshold that turns a probability into a label. A training chooses it on `val` and stores it."""
 
 import dataclasses
 import json
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_curve
 
 FILE_NAME = "operating_point.json"
 DEFAULT_TARGET_SENSITIVITY = 0.97
@@ -13,14 +12,18 @@ DEFAULT_TARGET_SENSITIVITY = 0.97
 
 @dataclasses.dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold, how it was chosen, and what it reached where it was chosen."""
+    """A threshold, how it was chosen, and the sensitivity and specificity it reached on those images."""
 
     threshold: float
-    """An image is PNEUMONIA if its probability is at least this."""
+    """An image is labelled PNEUMONIA if its probability is at least this."""
     target_sensitivity: float
+    """The sensitivity that was asked for, above 0 and at most 1."""
     sensitivity: float
+    """The sensitivity that the threshold reached, 0 to 1."""
     specificity: float
+    """The specificity that the threshold reached, 0 to 1."""
     chosen_on: str = "val"
+    """The split that it was chosen on."""
     rule: str = "highest specificity with sensitivity at least the target"
 
     def to_json(self) -> str:
@@ -40,17 +43,22 @@ def choose(
 ) -> OperatingPoint:
     """Chooses the threshold of highest specificity whose sensitivity is at least the target.
 
-    It lies halfway between the lowest probability it calls PNEUMONIA and the next lower one, so that
-    rounding in another runtime does not move an image across it.
+    The threshold lies halfway between the lowest probability that is labelled PNEUMONIA and the next lower
+    one. Rounding in another runtime then moves no image across it.
 
     Args:
-        labels: (n,), 0 or 1, both present.
-        probabilities: (n,), 0 to 1.
+        labels: shape (n,), 0 or 1, both present.
+        probabilities: shape (n,), 0 to 1.
         target_sensitivity: above 0, at most 1.
+
+    Returns:
+        The operating point.
 
     Raises:
         ValueError: if a class is missing.
     """
+    from sklearn.metrics import roc_curve  # takes a second to load, and commands import this module
+
     if len(np.unique(labels)) != 2:  # noqa: PLR2004 - two classes
         raise ValueError(f"both classes are needed to choose a threshold. Received: {np.unique(labels)}")
     false_positive_rate, true_positive_rate, thresholds = roc_curve(

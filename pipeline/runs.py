@@ -1,26 +1,27 @@
-"""A run folder: everything that a training leaves, and what every later command takes.
+"""A run folder: everything that a training writes, and what later commands read.
 
-`config.json` (every setting), `environment.json` (versions, device, git commit, seed), `dataset.json` (of the
-records), `history.csv`, `logs/` (TensorBoard), `model.keras`, `operating_point.json`, `evaluation/`.
+`config.json` (every setting), `environment.json` (versions, devices, git commit, seed, precision),
+`dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`, `operating_point.json`,
+`evaluation/`.
 """
 
 import dataclasses
 import json
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from pipeline.operating_point import FILE_NAME as OPERATING_POINT
 from pipeline.operating_point import OperatingPoint
-from tfrecords_builder import Preprocessing, storage
-from tfrecords_builder import manifest as dataset_manifest
+from tfrecords_builder import Preprocessing, continuing, manifest, storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
+
+if TYPE_CHECKING:
+    import keras
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -29,28 +30,47 @@ HISTORY = "history.csv"
 LOGS = "logs"
 EVALUATION = "evaluation"
 
-_PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "opencv-python-headless", "jax")
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "keras-tuner",
+    "numpy",
+    "opencv-python-headless",
+    "scikit-learn",
+    "simplejpeg",
+    "jax",
+)
+"""Packages whose version can change a result."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished training."""
+    """A finished training, as `load` reads it."""
 
     folder: str
-    model: keras.Model
-    """float32; images (batch, side, side, 1), 0 to 255, to probabilities float32 (batch, 1)."""
+    """The run folder, a path or a URL."""
+    model: "keras.Model"
+    """Computes in float32, from images (batch, side, side, 1) with values 0 to 255 to probabilities of
+    pneumonia, float32 (batch, 1)."""
     preprocessing: Preprocessing
+    """The preprocessing of the images that it was trained with."""
     operating_point: OperatingPoint
+    """The threshold that turns its probabilities into labels."""
     config: dict[str, Any]
-    """What `config.json` holds."""
+    """The content of `config.json`."""
 
 
 def load(run: str) -> Run:
-    """Reads a run folder (a path or any URL that tf.io.gfile opens).
+    """Reads the run folder of a finished training.
+
+    Args:
+        run: the folder, a path or any URL that `tf.io.gfile` opens.
 
     Raises:
-        UserError: if it is none, or its training has not finished.
+        UserError: if the folder holds no finished training.
     """
+    import keras
+
     for name in (CONFIG, MODEL, OPERATING_POINT):
         if not storage.exists(storage.join(run, name)):
             raise UserError(
@@ -60,14 +80,14 @@ def load(run: str) -> Run:
     return Run(
         folder=run,
         model=storage.read_with(storage.join(run, MODEL), keras.saving.load_model),
-        preprocessing=dataset_manifest.load(run).preprocessing,
+        preprocessing=manifest.load(run).preprocessing,
         operating_point=OperatingPoint.from_json(storage.read(storage.join(run, OPERATING_POINT))),
         config=json.loads(storage.read(storage.join(run, CONFIG))),
     )
 
 
 def check_same_preprocessing(run: Run, content: Manifest, records: str) -> None:
-    """Refuses records that were made otherwise than those the run was trained with.
+    """Refuses records whose preprocessing differs from that of the records the run was trained with.
 
     Raises:
         UserError: naming both preprocessings.
@@ -79,52 +99,46 @@ def check_same_preprocessing(run: Run, content: Manifest, records: str) -> None:
         )
 
 
-def begin(
-    run: str, config: dict[str, Any], content: Manifest, describe_environment: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """Writes what is known before a training: its settings, its environment, its data.
+def begin(run: str, config: Mapping[str, Any], content: Manifest, environment: Mapping[str, Any]) -> None:
+    """Writes what is known before the training starts. A run folder that was begun before is only checked.
 
-    Returns:
-        The environment, which is described once: a training that continues has that of its beginning.
+    Args:
+        run: the folder, a path or a URL.
+        config: the settings that decide the trained model.
+        content: the `dataset.json` of the records.
+        environment: what `describe_environment` returned.
 
     Raises:
-        UserError: if the folder was begun with other settings.
+        UserError: if the folder was begun with another `config`; the message names the first difference.
     """
     path = storage.join(run, CONFIG)
-    if storage.exists(path):
-        refuse_other_settings(run, json.loads(storage.read(path)), config)
-        return dict(json.loads(storage.read(storage.join(run, ENVIRONMENT))))
-    described = describe_environment()
-    storage.write(storage.join(run, dataset_manifest.FILE_NAME), content.to_json())
-    storage.write(storage.join(run, ENVIRONMENT), json.dumps(described, indent=2) + "\n")
-    storage.write(path, json.dumps(config, indent=2) + "\n")
-    return described
+    if not storage.exists(path):
+        storage.write(storage.join(run, manifest.FILE_NAME), content.to_json())
+        storage.write(storage.join(run, ENVIRONMENT), json.dumps(environment, indent=2) + "\n")
+    # Last, so that a folder with a config.json has the other two files as well.
+    continuing.begin_or_continue(path, config, f"{run!r} was begun")
 
 
 def is_finished(run: str) -> bool:
-    """Whether the folder holds a training that came to its end."""
+    """Whether the folder holds a finished training."""
     return storage.exists(storage.join(run, OPERATING_POINT))
 
 
-def refuse_other_settings(run: str, begun: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuses to continue what was begun otherwise.
+def stored_environment(run: str) -> dict[str, Any]:
+    """The content of `environment.json`; empty if the folder was not begun."""
+    path = storage.join(run, ENVIRONMENT)
+    return dict(json.loads(storage.read(path))) if storage.exists(path) else {}
 
-    Raises:
-        UserError: naming the first setting that differs.
+
+def describe_environment(seed: int, precision: str) -> dict[str, Any]:
+    """Describes where and how a training runs, as `environment.json` holds it.
+
+    Args:
+        seed: the seed of the training.
+        precision: the precision that the training computes in.
     """
-    # Through JSON, as tuples come back as lists.
-    now = json.loads(json.dumps(now))
-    different = [key for key in now if now[key] != begun.get(key)]
-    if different:
-        key = different[0]
-        raise UserError(
-            f"{run!r} was begun with {key}={begun.get(key)!r}, not {now[key]!r}: "
-            f"give the same settings to continue it, another folder, or --overwrite"
-        )
+    import keras
 
-
-def environment(seed: int) -> dict[str, Any]:
-    """Where a run was made: versions, devices, git commit, seed."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -133,6 +147,7 @@ def environment(seed: int) -> dict[str, Any]:
         "devices": keras.distribution.list_devices(),
         "git_commit": _git_commit(),
         "seed": seed,
+        "precision": precision,
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.train import train
+from pipeline.training.fit import train
 from serving.export import export
 from serving.local import LocalConfig, Ports, serving
 from tests import small_run

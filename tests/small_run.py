@@ -13,6 +13,10 @@ from tfrecords_builder.records import CLASS_NAMES, Record, serialize, shard_name
 SIDE = 32
 
 
+class Killed(BaseException):
+    """Stands for the end of a process that was killed."""
+
+
 def bright_spots(count: int, seed: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     """Noise uint8 (count, side, side, 1); those labelled 1 have a bright spot in the middle half."""
     generator = np.random.default_rng(seed)

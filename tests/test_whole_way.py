@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evaluate import evaluate
-from pipeline.train import train
+from pipeline.evaluation.evaluate import evaluate
+from pipeline.training.fit import train
 from serving.client import Client
 from serving.export import export
 from serving.local import LocalConfig, serving
 from tests.small_run import quick_training
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.building.build import BuildConfig, build
+from tfrecords_builder.building.build import build
+from tfrecords_builder.building.settings import BuildConfig
 
 IMAGES_PER_CLASS = {"train": 24, "test": 8}
 

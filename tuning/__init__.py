@@ -1,1 +1,1 @@
-"""Architecture search with KerasTuner."""
+"""Architecture search with KerasTuner. `python -m tuning.search` is the way in."""

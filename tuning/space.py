@@ -1,4 +1,4 @@
-"""The architectures and training settings that a search chooses from."""
+"""The search space: the architectures and learning rates that a search chooses from."""
 
 import dataclasses
 import logging
@@ -7,21 +7,21 @@ from typing import Any
 import keras
 import keras_tuner
 
-from pipeline.train import MONITOR, classifier_to_train, compile_model, trainable
+from pipeline.training.recipe import MONITOR, add_augmentation, build_classifier, compile_model
 from pipeline.training.settings import ModelConfig, Precision, TrainConfig
 
 logger = logging.getLogger(__name__)
 
 
 class SearchSpace(keras_tuner.HyperModel):
-    """Depth, width, convolutions a block, dense layers, dropout and learning rate of the from-scratch CNN.
+    """Numbers of blocks, filters, convolutions and dense units, dropout and learning rate of the network.
 
     Args:
-        base: everything that is not searched.
-        precision: of the models.
+        base: the settings that are not searched.
+        precision: what all models compute in.
         image_size: side of the images, in pixels.
-        steps_per_epoch: of a trial, for the schedule of the learning rate.
-        trial_epochs: of the longest trial, for the same.
+        steps_per_epoch: training steps of one epoch.
+        trial_epochs: epochs of the longest trial.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class SearchSpace(keras_tuner.HyperModel):
         base: TrainConfig,
         precision: Precision,
         image_size: int,
-        steps_per_epoch: int,
         *,
+        steps_per_epoch: int,
         trial_epochs: int,
     ) -> None:
         super().__init__(name="pneumonia_cnn")
@@ -41,28 +41,34 @@ class SearchSpace(keras_tuner.HyperModel):
         self.trial_epochs = trial_epochs
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """The compiled model, augmentation in front, of one choice."""
-        config = self.chosen(hp)
-        model = trainable(config, classifier_to_train(config, self.image_size, self.precision))
+        """Builds the compiled model of a choice, with augmentation in front."""
+        config = self.training_config(hp)
+        classifier = build_classifier(config, self.image_size, self.precision)
+        model = add_augmentation(config, classifier)
         epochs = hp.values.get("tuner/epochs", self.trial_epochs)  # Hyperband's trials differ in length
-        scale_loss = self.precision == "mixed_float16"
-        compile_model(model, config, self.steps_per_epoch * epochs, scale_loss=scale_loss)
+        compile_model(model, config, self.steps_per_epoch * epochs, self.precision)
         return model
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """Trains one choice; the moving average of its weights is what is validated."""
+        """Trains the model of a choice; the moving average of its weights is validated.
+
+        Returns:
+            The Keras history of the training.
+        """
+        config = self.training_config(hp)
+        logger.info(
+            "trial: %s, learning rate %.2g, %d weights",
+            config.model,
+            config.learning_rate,
+            model.count_params(),
+        )
         callbacks = [keras.callbacks.SwapEMAWeights(), *kwargs.pop("callbacks", ())]
-        logger.info("trial: %s, %d weights", self._described(hp), model.count_params())
         history = model.fit(*args, callbacks=callbacks, **kwargs)
         logger.info("       %s %.4f", MONITOR, min(history.history[MONITOR]))
         return history
 
-    def _described(self, hp: keras_tuner.HyperParameters) -> str:
-        config = self.chosen(hp)
-        return f"{config.model}, learning rate {config.learning_rate:.2g}"
-
-    def chosen(self, hp: keras_tuner.HyperParameters) -> TrainConfig:
-        """The training configuration that a choice stands for."""
+    def training_config(self, hp: keras_tuner.HyperParameters) -> TrainConfig:
+        """The settings of the training that a choice stands for."""
         blocks = hp.Int("blocks", 3, 5)
         first_filters = hp.Choice("first_filters", [8, 16, 24, 32])
         growth = hp.Choice("growth", [1.5, 2.0])

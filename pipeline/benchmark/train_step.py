@@ -13,7 +13,7 @@ import tensorflow as tf
 from pipeline.benchmark import flops
 from pipeline.benchmark.result import Result, skipped
 from pipeline.benchmark.timing import Meter, Timer
-from pipeline.train import classifier_to_train, compile_model, trainable
+from pipeline.training.recipe import add_augmentation, build_classifier, compile_model
 from pipeline.training.settings import ModelConfig, Precision, TrainConfig
 
 GROUP = "training step alone"
@@ -60,9 +60,9 @@ class Training:
     def __init__(self, case: Case, side: int, *, metrics: bool = True) -> None:
         config = TrainConfig("", "", batch_size=case.batch_size, model=MODELS[case.model])
         self.batch_size = case.batch_size
-        self.classifier = classifier_to_train(config, side, case.precision)
-        self.model = trainable(config, self.classifier) if case.augmented else self.classifier
-        compile_model(self.model, config, total_steps=1000, scale_loss=case.precision == "mixed_float16")
+        self.classifier = build_classifier(config, side, case.precision)
+        self.model = add_augmentation(config, self.classifier) if case.augmented else self.classifier
+        compile_model(self.model, config, total_steps=1000, precision=case.precision)
         if not metrics:
             self.model.compile(self.model.optimizer, self.model.loss, auto_scale_loss=False)
         self.model.jit_compile = case.xla

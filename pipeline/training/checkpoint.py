@@ -1,8 +1,8 @@
-"""Keeps a training so that it can be killed at any moment and continue as if it had not been.
+"""Saves a training so that it can be killed at any moment and then continue as if nothing had happened.
 
-After each epoch, and every few minutes within one, the weights, the optimiser's state, the random numbers,
-the metrics so far and the history are saved under a new name; then one small file, replaced in a single
-rename, points to them. The best averaged weights are `model.keras`.
+After each epoch, and every few minutes within one, the weights and the state of the optimizer are saved under
+a new name. Then one small file is replaced, in a single rename: it names the weights and holds the states of
+the random numbers, the metrics so far and the history. The best averaged weights become `model.keras`.
 """
 
 import dataclasses
@@ -26,24 +26,26 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where a training is to go on."""
+    """How far a training has come."""
 
     epoch: int = 0
-    """Whole epochs behind it."""
+    """Number of epochs that are completed."""
     step: int = 0
-    """Steps of the next epoch behind it."""
+    """Number of completed steps of the epoch that follows them."""
 
 
 class RunCheckpoint(keras.callbacks.SwapEMAWeights):
-    """Validates, saves and selects the moving average of the weights, and stops when it no longer improves.
+    """Keras callback that saves the training, keeps the best model and stops when it no longer improves.
+
+    What is validated and kept as a model is the moving average of the weights.
 
     Args:
-        run: the run folder.
-        classifier: the part of the trained model that is to be kept, sharing its weights.
-        inference_model: a float32 twin of `classifier`, which is what is saved.
-        monitor: the quantity of validation that is to become smallest.
-        patience: epochs without improvement after which the training stops.
-        seconds: between two saves within an epoch.
+        run: the run folder, a path or a URL.
+        classifier: the part of the trained model that becomes `model.keras`.
+        inference_model: a model of the same weights that computes in float32; this one is saved.
+        monitor: the validation metric that selects the best epoch; the smallest value is the best.
+        patience: number of epochs without a better value after which the training stops.
+        seconds: seconds between two checkpoints within an epoch.
     """
 
     def __init__(
@@ -67,16 +69,20 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         self._position = Position()
         self._metrics_so_far: list[Any] = []
         self._seconds_so_far = 0.0
-        self._epoch_began = self._saved = 0.0
+        self._epoch_started = self._last_saved = 0.0
 
     def restore(self, model: keras.Model) -> Position:
-        """Loads what was saved last, if anything was, into the compiled `model`; returns where to go on."""
+        """Loads the last checkpoint, if there is one, into the compiled `model`.
+
+        Returns:
+            The position from which the training continues.
+        """
         pointer = storage.join(self.run, FOLDER, POINTER)
         if not storage.exists(pointer):
             return self._position
         state = json.loads(storage.read(pointer))
         model.optimizer.build(model.trainable_variables)
-        # Keras makes the metrics' variables when it sees a first batch; to evaluate one changes nothing else.
+        # Keras makes the variables of the metrics at the first batch. Evaluating one changes no weight.
         model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1,)))
         storage.read_with(storage.join(self.run, FOLDER, state["weights"]), model.load_weights)
         _assign(_random_states(model), state["random_states"])
@@ -88,36 +94,37 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the patience is used up."""
+        """Whether there was no better epoch for `patience` epochs."""
         return len(self.history) - self._best_epoch() >= self.patience
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Starts the clock; in the middle of an epoch, with the metrics of the part that is behind."""
+        """Starts the clock. An epoch that was stopped within continues its time and its metrics."""
         super().on_epoch_begin(epoch, logs)
         if self._position.step:
             _assign(self.model.metrics_variables, self._metrics_so_far)
-        self._saved = time.monotonic()
-        self._epoch_began = self._saved - self._seconds_so_far
+        self._last_saved = time.monotonic()
+        self._epoch_started = self._last_saved - self._seconds_so_far
 
-    # Not at the end of a batch: there Keras would wait for each step's metrics before it starts the next.
+    # At the end of a batch Keras would wait for the metrics of each step before it starts the next one.
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Saves the training now and then, as it is after `batch` steps."""
-        if batch and time.monotonic() - self._saved >= self.seconds:
+        """Saves a checkpoint of the `batch` steps so far if the last one is old enough."""
+        if batch and time.monotonic() - self._last_saved >= self.seconds:
             self._save_state(self._position.step + batch)
-            self._saved = time.monotonic()
+            self._last_saved = time.monotonic()
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Takes the averaged weights while they are in the model."""
+        """Copies the averaged weights, which are in the model during validation only."""
         self.inference_model.set_weights(self.classifier.get_weights())
         super().on_test_end(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Saves the epoch, and the model if it is the best so far."""
+        """Saves a checkpoint of the epoch, and the model if it is the best so far."""
         super().on_epoch_end(epoch, logs)
         row = {name: float(value) for name, value in (logs or {}).items()}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.history.append({"epoch": epoch + 1, "seconds": time.monotonic() - self._epoch_began} | row)
-        if self._best_epoch() == len(self.history):
+        self.history.append({"epoch": epoch + 1, "seconds": time.monotonic() - self._epoch_started} | row)
+        is_best = self._best_epoch() == len(self.history)
+        if is_best:
             storage.write_with(storage.join(self.run, runs.MODEL), self.inference_model.save)
         self._position, self._seconds_so_far = Position(epoch + 1), 0.0
         self._save_state(0)
@@ -131,16 +138,16 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
             row["loss"],
             row["val_loss"],
             row["val_auc"],
-            ", the best so far" if self._best_epoch() == len(self.history) else "",
+            ", the best so far" if is_best else "",
         )
 
     def _best_epoch(self) -> int:
-        """The epoch, counted from 1, of the smallest monitored quantity; 0 before the first."""
+        """The epoch with the smallest value of `monitor`, counted from 1; 0 if none is completed."""
         values = [row[self.monitor] for row in self.history]
         return values.index(min(values)) + 1 if values else 0
 
     def _save_state(self, step: int) -> None:
-        """Saves the training after so many steps of the epoch under way."""
+        """Saves a checkpoint after `step` steps of the current epoch, and removes the one before."""
         folder = storage.join(self.run, FOLDER)
         weights = f"epoch-{len(self.history):04d}-step-{step:08d}.weights.h5"
         storage.write_with(storage.join(folder, weights), self.model.save_weights)
@@ -148,7 +155,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
             "weights": weights,
             "random_states": _values(_random_states(self.model)),
             "metrics": _values(self.model.metrics_variables) if step else [],
-            "seconds": time.monotonic() - self._epoch_began if step else 0.0,
+            "seconds": time.monotonic() - self._epoch_started if step else 0.0,
             "step": step,
             "history": self.history,
         }
@@ -159,7 +166,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
 
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:
-    """The states of dropout's and augmentation's random numbers, which Keras saves with no weights."""
+    """The random number states of dropout and augmentation, which `save_weights` leaves out."""
     return [variable for variable in model.variables if variable.name == "seed_generator_state"]
 
 
@@ -173,7 +180,7 @@ def _assign(variables: list[keras.Variable], values: list[Any]) -> None:
 
 
 def discard(run: str) -> None:
-    """Removes what only a continuation needs."""
+    """Removes the checkpoint of a training that is finished."""
     folder = storage.join(run, FOLDER)
     if storage.exists(folder):
         tf.io.gfile.rmtree(folder)

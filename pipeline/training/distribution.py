@@ -12,26 +12,41 @@ from tfrecords_builder.errors import UserError
 logger = logging.getLogger(__name__)
 
 
-@contextlib.contextmanager
-def on_all_devices(batch_size: int) -> Iterator[None]:
-    """What is built and compiled inside is trained on all GPUs, or, where there are none, all logical CPUs.
-
-    With one device, and on backends other than TensorFlow, this changes nothing: Keras trains on one.
+def check_batch_size(batch_size: int) -> None:
+    """Refuses a batch size that the training devices cannot share.
 
     Args:
-        batch_size: images a step, of all devices together.
+        batch_size: images of one training step, of all devices together.
 
     Raises:
         UserError: if the devices cannot share a batch evenly.
     """
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if keras.backend.backend() != "tensorflow" or len(devices) == 1:
+    num_devices = len(_devices())
+    if batch_size % num_devices:
+        raise UserError(
+            f"{num_devices} devices cannot share --batch-size {batch_size} evenly: "
+            f"give a multiple of {num_devices}"
+        )
+
+
+@contextlib.contextmanager
+def on_all_devices() -> Iterator[None]:
+    """A model that is built and compiled in this context is trained on all GPUs of this host.
+
+    Without a GPU it is trained on all logical CPUs; there is one, unless TensorFlow was told to make more. On
+    backends other than TensorFlow it is trained on one device.
+    """
+    devices = _devices()
+    if len(devices) == 1:
         yield
         return
-    if batch_size % len(devices):
-        raise UserError(
-            f"{len(devices)} devices cannot share --batch-size {batch_size} evenly: give a multiple"
-        )
     logger.info("training on %d devices", len(devices))
-    with tf.distribute.MirroredStrategy([device.name for device in devices]).scope():
+    with tf.distribute.MirroredStrategy(devices).scope():
         yield
+
+
+def _devices() -> list[str]:
+    """Names of the devices to train on; a single one on backends other than TensorFlow."""
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    names = [device.name for device in devices]
+    return names if keras.backend.backend() == "tensorflow" else names[:1]

@@ -1,4 +1,4 @@
-"""AdamW with TensorFlow's one fused kernel for a variable's update, which Keras 3 does without."""
+"""AdamW with TensorFlow's fused kernel, which Keras 3 does not use."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ import keras
 class FusedAdamW(keras.optimizers.AdamW):
     """`keras.optimizers.AdamW` with the same variables and results, in fewer operations.
 
-    Keras updates each variable with about 20 operations, hundreds for the default model, each of them short:
-    what starts them takes longer than they do. On TensorFlow the fused kernel is one; elsewhere the step is
-    compiled as a whole, and this is Keras's optimiser.
+    Keras updates each variable with about 20 short operations, and starting them takes longer than computing
+    them. On TensorFlow the fused kernel does it in one. Other backends compile the whole step; there this is
+    Keras's optimizer.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """See Keras."""
+        """Updates one variable, as Keras's optimizer does."""
         if keras.backend.backend() != "tensorflow" or self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return

@@ -44,6 +44,11 @@ class ModelConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1. Received: {self.dropout}")
 
+    @property
+    def smallest_image_size(self) -> int:
+        """Side in pixels of the smallest images that have a pixel left after all poolings."""
+        return int(2 ** (len(self.filters) - 1))
+
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:

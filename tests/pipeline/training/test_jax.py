@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evaluate import evaluate
+from pipeline.evaluation.evaluate import evaluate
 from serving.export import export
 
 TRAIN = """
 import sys
-from pipeline.train import train
+from pipeline.training.fit import train
 from tests.small_run import quick_training
 
 train(quick_training(*sys.argv[1:], checkpoint_seconds=0.0))
@@ -26,14 +26,14 @@ def test_a_run_trained_on_jax_is_evaluated_and_exported_by_tensorflow(records, t
         [sys.executable, "-c", TRAIN, records, run],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env=os.environ | {"KERAS_BACKEND": "jax"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert '"keras_backend": "jax"' in (Path(run) / "environment.json").read_text()
 
-    measured = evaluate(run, records)
+    measured = evaluate(run, records).metrics
 
     assert measured["over_thresholds"]["auc"]["value"] > 0.95
     assert export(run, str(tmp_path / "models")).endswith("/pneumonia/1")

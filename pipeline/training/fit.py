@@ -1,0 +1,133 @@
+"""Trains a classifier into a run folder, and continues a training that was stopped."""
+
+import logging
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import operating_point, runs
+from pipeline.dataset import steps_per_epoch
+from pipeline.input.arrays import load_arrays
+from pipeline.model import build_model
+from pipeline.training import checkpoint, distribution
+from pipeline.training.checkpoint import Position, RunCheckpoint
+from pipeline.training.recipe import (
+    MONITOR,
+    add_augmentation,
+    build_classifier,
+    check_trainable,
+    class_weights,
+    compile_model,
+    resolve_precision,
+    training_data,
+    validation_data,
+)
+from pipeline.training.settings import Precision, TrainConfig
+from tfrecords_builder import manifest, storage
+from tfrecords_builder.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+
+def train(config: TrainConfig, precision: Precision | None = None) -> None:
+    """Trains a classifier, or continues its training, and writes the run folder.
+
+    Args:
+        config: the settings of the training.
+        precision: what to compute in, if it is known already; by default what `config.precision` asks for. A
+            training that continues keeps the precision that it was begun with.
+
+    Raises:
+        UserError: if the records cannot be trained with, or if the run folder was begun with other settings.
+    """
+    content = manifest.load(config.records)
+    check_trainable(config, content)
+    precision = _stored_precision(config) or precision or resolve_precision(config, _image_size(content))
+    _begin_run(config, content, precision)
+    if runs.is_finished(config.run):
+        logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
+        return
+    _fit(config, content, precision)
+    _choose_operating_point(config)
+    checkpoint.discard(config.run)
+
+
+def _stored_precision(config: TrainConfig) -> Precision | None:
+    """The precision that the run was begun with, if this training continues it."""
+    return None if config.overwrite else runs.stored_environment(config.run).get("precision")
+
+
+def _image_size(content: Manifest) -> int:
+    return content.preprocessing.image_size
+
+
+def _begin_run(config: TrainConfig, content: Manifest, precision: Precision) -> None:
+    """Writes settings, environment and `dataset.json`; with `overwrite`, deletes the old run first."""
+    if config.overwrite and storage.exists(config.run):
+        tf.io.gfile.rmtree(config.run)
+    environment = runs.describe_environment(config.seed, precision)
+    runs.begin(config.run, config.deciding_the_result(), content, environment)
+
+
+def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
+    """Trains from the last checkpoint to the end. `model.keras` then holds the best averaged weights."""
+    keras.utils.set_random_seed(config.seed)
+    side = _image_size(content)
+    total_steps = steps_per_epoch(content, "train", config.batch_size) * config.epochs
+    with distribution.on_all_devices():
+        classifier = build_classifier(config, side, precision)
+        model = add_augmentation(config, classifier)
+        compile_model(model, config, total_steps, precision)
+    run_checkpoint = RunCheckpoint(
+        config.run,
+        classifier,
+        inference_model=build_model(config.model, side),
+        monitor=MONITOR,
+        patience=config.patience,
+        seconds=config.checkpoint_seconds,
+    )
+    position = run_checkpoint.restore(model)
+    if position != Position():
+        logger.info("continuing %s after epoch %d, step %d", config.run, position.epoch, position.step)
+    while position.epoch < config.epochs and not run_checkpoint.has_ended:
+        _fit_from(position, model, run_checkpoint, config, content)
+        position = run_checkpoint.restore(model)  # as Keras leaves the averaged weights in the model
+
+
+def _fit_from(
+    position: Position,
+    model: keras.Model,
+    run_checkpoint: RunCheckpoint,
+    config: TrainConfig,
+    content: Manifest,
+) -> None:
+    """Trains the remaining steps of an epoch that was stopped within, or else all remaining epochs."""
+    tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
+    tensorboard.async_safe = True  # else Keras would wait for the metrics of each step, which are not logged
+    model.fit(
+        training_data(config, position.epoch, position.step),
+        steps_per_epoch=steps_per_epoch(content, "train", config.batch_size) - position.step,
+        initial_epoch=position.epoch,
+        epochs=position.epoch + 1 if position.step else config.epochs,
+        validation_data=validation_data(config, content),
+        class_weight=class_weights(config, content),
+        callbacks=[run_checkpoint, tensorboard],
+        shuffle=False,  # the dataset is shuffled already
+        verbose=0,
+    )
+
+
+def _choose_operating_point(config: TrainConfig) -> None:
+    """Chooses the threshold of the best model on `val` and writes it. With it the run is finished."""
+    model = storage.read_with(storage.join(config.run, runs.MODEL), keras.saving.load_model)
+    images, labels = load_arrays(config.records, "val")
+    probabilities = model.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
+    point = operating_point.choose(np.asarray(labels), probabilities, config.target_sensitivity)
+    storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
+    logger.info(
+        "threshold %.4f: sensitivity %.3f, specificity %.3f on val",
+        point.threshold,
+        point.sensitivity,
+        point.specificity,
+    )

@@ -1,0 +1,207 @@
+"""The recipe of a training: its model, optimizer, loss, metrics, data, class weights and precision.
+
+`pipeline.training.fit`, the architecture search and the benchmark are all made from these functions, so that
+they train in the same way.
+"""
+
+import keras
+import tensorflow as tf
+
+from pipeline.augmentation import AcquisitionAugmentation
+from pipeline.dataset import make_dataset
+from pipeline.model import build_model
+from pipeline.training import distribution
+from pipeline.training import precision as precisions
+from pipeline.training.normalization import FusedBatchNormalization
+from pipeline.training.optimizer import FusedAdamW
+from pipeline.training.settings import Precision, TrainConfig
+from tfrecords_builder.errors import UserError
+from tfrecords_builder.manifest import Manifest
+from tfrecords_builder.records import CLASS_NAMES, Split
+
+MONITOR = "val_loss"
+"""The metric that selects the best epoch and the best architecture; the smallest value is the best."""
+AUC_THRESHOLDS = 2000
+"""Keras's default of 200 is too few where most probabilities are close to 0 or 1."""
+AVERAGED_FRACTION = 0.1
+"""The moving average of the weights covers at most about this fraction of all training steps."""
+
+
+def check_trainable(config: TrainConfig, content: Manifest) -> None:
+    """Refuses settings and records that cannot be trained together, before anything is written.
+
+    Raises:
+        UserError: if train or val lacks a class, if the images are too small for the network, or if the
+            devices cannot share a batch evenly.
+    """
+    splits: tuple[Split, ...] = ("train", "val")
+    for split in splits:
+        classes = content.splits[split].classes if split in content.splits else {}
+        missing = [name for name in CLASS_NAMES if not classes.get(name)]
+        if missing:
+            raise UserError(
+                f"the {split!r} records have no {' and no '.join(missing)} image: training needs both "
+                "classes in train and in val"
+            )
+    side, smallest = content.preprocessing.image_size, config.model.smallest_image_size
+    if side < smallest:
+        raise UserError(
+            f"{len(config.model.filters)} blocks (--model.filters) need images of at least {smallest} pixels "
+            f"a side, but those of the records have {side}: give fewer filters"
+        )
+    distribution.check_batch_size(config.batch_size)
+
+
+def resolve_precision(config: TrainConfig, image_size: int) -> Precision:
+    """Returns the precision that the user asked for; for `auto`, the one whose training step is the fastest.
+
+    Args:
+        config: the settings of the training.
+        image_size: side of the images, in pixels.
+    """
+    if config.precision != "auto":
+        return config.precision
+    return precisions.fastest(
+        lambda precision: add_augmentation(config, build_classifier(config, image_size, precision)),
+        (config.batch_size, image_size, image_size, 1),
+    )
+
+
+def build_classifier(config: TrainConfig, image_size: int, precision: Precision) -> keras.Model:
+    """Builds the classifier with freshly initialised weights and with layers that are fast to train.
+
+    Args:
+        config: the settings of the training.
+        image_size: side of the images, in pixels.
+        precision: what the classifier computes in.
+
+    Returns:
+        A model as of `pipeline.model.build_model`.
+    """
+    return build_model(
+        config.model, image_size, precision=precision, seed=config.seed, normalization=FusedBatchNormalization
+    )
+
+
+def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Model:
+    """Puts the augmentation in front of the classifier. It runs on the training device, in validation too.
+
+    Args:
+        config: the settings of the training.
+        classifier: the model that gets the augmented images; the new model shares its weights.
+    """
+    augmentation = AcquisitionAugmentation(config.augmentation, seed=config.seed, in_validation=True)
+    return keras.Sequential([keras.Input(classifier.input_shape[1:]), augmentation, classifier])
+
+
+def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, precision: Precision) -> None:
+    """Gives the model its optimizer, loss and metrics.
+
+    Args:
+        model: the model to train.
+        config: the settings of the training.
+        total_steps: training steps in all epochs together, for the schedule of the learning rate.
+        precision: what the model computes in.
+    """
+    optimizer = _optimizer(config, total_steps)
+    if precision == "mixed_float16":  # float16 has too few exponents for small gradients
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(
+        optimizer,
+        loss=keras.losses.BinaryCrossentropy(),
+        metrics=[
+            keras.metrics.BinaryAccuracy(name="accuracy"),
+            keras.metrics.Precision(name="precision"),
+            keras.metrics.Recall(name="recall"),
+            keras.metrics.AUC(num_thresholds=AUC_THRESHOLDS, name="auc"),
+        ],
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        auto_scale_loss=False,
+    )
+
+
+def _optimizer(config: TrainConfig, total_steps: int) -> keras.optimizers.Optimizer:
+    """AdamW (Loshchilov and Hutter, arXiv:1711.05101) that averages the weights.
+
+    Its learning rate rises linearly in the warm-up and then falls along a cosine (arXiv:1608.03983).
+    """
+    warmup_steps = max(1, round(total_steps * config.warmup))
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, total_steps - warmup_steps),
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup_steps,
+    )
+    optimizer = FusedAdamW(
+        rate,
+        weight_decay=config.weight_decay,
+        use_ema=True,
+        ema_momentum=min(config.ema, max(0.0, 1 - 1 / (AVERAGED_FRACTION * total_steps))),
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def training_data(config: TrainConfig, first_epoch: int = 0, first_batch: int = 0) -> tf.data.Dataset:
+    """The batches of `train` without end, shuffled anew in each epoch.
+
+    Args:
+        config: the settings of the training.
+        first_epoch: the epoch to start with, counted from 0; it decides the order.
+        first_batch: the batch of that epoch to start with, counted from 0.
+
+    Returns:
+        Dataset of (images uint8 (batch, side, side, 1), labels float32 (batch,)); labels are 0 or 1.
+    """
+    return make_dataset(
+        config.records,
+        "train",
+        batch_size=config.batch_size,
+        training=True,
+        cache=config.cache,
+        seed=config.seed,
+        first_epoch=first_epoch,
+        first_batch=first_batch,
+        epochs=None,
+    )
+
+
+def validation_data(config: TrainConfig, content: Manifest) -> tf.data.Dataset:
+    """The batches of `val`, in the order in which they are stored.
+
+    Args:
+        config: the settings of the training.
+        content: the `dataset.json` of the records.
+
+    Returns:
+        Dataset of (images, labels), as of `training_data`. With class weights it has a third element, the
+        weights float32 (batch,): without them the loss would mostly be that of the larger class.
+    """
+    dataset = make_dataset(
+        config.records, "val", batch_size=config.batch_size, training=False, cache=config.cache
+    )
+    weights = class_weights(config, content)
+    if weights is None:
+        return dataset
+    of_label = tf.constant([weights[label] for label in sorted(weights)])
+
+    def add_weights(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return images, labels, tf.gather(of_label, tf.cast(labels, tf.int32))
+
+    return dataset.map(add_weights)
+
+
+def class_weights(config: TrainConfig, content: Manifest) -> dict[int, float] | None:
+    """The weight of an image of each label in the loss, or None if the config asks for no class weights.
+
+    All images of one class together weigh as much as those of the other, and the mean weight is 1.
+
+    Args:
+        config: the settings of the training.
+        content: the `dataset.json` of the records.
+    """
+    if not config.class_weights:
+        return None
+    counts = content.splits["train"].classes
+    total = sum(counts.values())
+    return {label: total / (len(CLASS_NAMES) * counts[name]) for label, name in enumerate(CLASS_NAMES)}

@@ -1,0 +1,99 @@
+"""A training that is killed continues as if nothing had happened, and stops when it no longer improves."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import runs
+from pipeline.training.checkpoint import RunCheckpoint
+from pipeline.training.fit import train
+from tests.small_run import Killed, quick_training
+
+
+def weights_of(run) -> list[np.ndarray]:
+    return runs.load(str(run)).model.get_weights()
+
+
+def history_of(run) -> list[dict[str, float]]:
+    """The metrics of each epoch, without the seconds that it took."""
+    with (Path(run) / "history.csv").open() as file:
+        return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_process_that_is_killed_after_an_epoch_is_continued_to_the_same_weights(
+    finished_run, records, tmp_path
+):
+    broken = str(tmp_path / "broken")
+    command = [
+        sys.executable, "-m", "pipeline.train", records, broken, "--epochs", "6", "--batch-size", "16",
+        "--learning-rate", "1e-2", "--ema", "0.8", "--precision", "float32", "--model.filters", "4", "8",
+        "--model.dense-units", "8", "--model.dropout", "0.2",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    pointer = Path(broken) / "checkpoint" / "latest.json"
+    deadline = time.monotonic() + 120
+    while not pointer.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not runs.is_finished(broken)
+    assert 1 <= len(json.loads(pointer.read_text())["history"]) < 6
+
+    train(quick_training(records, broken))
+
+    assert [row["epoch"] for row in history_of(broken)] == [1, 2, 3, 4, 5, 6]
+    for uninterrupted, continued in zip(weights_of(finished_run), weights_of(broken), strict=True):
+        np.testing.assert_allclose(continued, uninterrupted, atol=1e-5)
+
+
+@pytest.fixture(scope="module", params=["ram", "none"])
+def uninterrupted(request, records, tmp_path_factory) -> tuple[str, str]:
+    """A way to keep the records, and the run folder of a training of two epochs that nobody stopped."""
+    run = str(tmp_path_factory.mktemp("uninterrupted") / "run")
+    train(quick_training(records, run, epochs=2, cache=request.param))
+    return request.param, run
+
+
+@pytest.mark.parametrize("saves", [2, 9])
+def test_killed_within_an_epoch_it_takes_the_remaining_batches_and_no_others(
+    uninterrupted, records, tmp_path, monkeypatch, saves
+):
+    cache, whole = uninterrupted
+    broken = quick_training(records, str(tmp_path / "broken"), epochs=2, cache=cache, checkpoint_seconds=0.0)
+    with monkeypatch.context() as context:
+        save_state = RunCheckpoint._save_state
+        steps_saved = []
+
+        def save_or_die(self, step):
+            if len(steps_saved) == saves:
+                raise Killed
+            save_state(self, step)
+            steps_saved.append(step)
+
+        context.setattr(RunCheckpoint, "_save_state", save_or_die)
+        with pytest.raises(Killed):
+            train(broken)
+    assert 0 < steps_saved[-1] < 6
+
+    train(broken)
+
+    for expected, continued in zip(weights_of(whole), weights_of(broken.run), strict=True):
+        np.testing.assert_allclose(continued, expected, atol=1e-6)
+    assert history_of(broken.run) == [pytest.approx(row, abs=1e-5) for row in history_of(whole)]
+
+
+def test_patience_ends_a_training_that_no_longer_improves(records, tmp_path):
+    run = tmp_path / "run"
+    train(quick_training(records, str(run), epochs=30, patience=1, learning_rate=0.3))
+
+    losses = [row["val_loss"] for row in history_of(run)]
+    assert len(losses) < 30
+    assert losses.index(min(losses)) == len(losses) - 2

@@ -1,0 +1,165 @@
+import csv
+import json
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import runs
+from pipeline.input.arrays import load_arrays
+from pipeline.train import main
+from pipeline.training import fit
+from pipeline.training import precision as precisions
+from pipeline.training.checkpoint import RunCheckpoint
+from pipeline.training.fit import train
+from pipeline.training.recipe import add_augmentation
+from tests.small_run import Killed, quick_training
+from tfrecords_builder.errors import UserError
+
+
+def test_a_run_folder_has_what_later_commands_read(finished_run, records):
+    folder = Path(finished_run)
+    present = {path.name for path in folder.iterdir()}
+    assert present >= {
+        "config.json",
+        "environment.json",
+        "dataset.json",
+        "history.csv",
+        "logs",
+        "model.keras",
+        "operating_point.json",
+    }
+    assert "checkpoint" not in present
+    assert (folder / "dataset.json").read_text() == (Path(records) / "dataset.json").read_text()
+    assert any((folder / "logs").rglob("events.*"))
+
+
+def test_the_operating_point_reaches_its_target_on_val(finished_run, records):
+    loaded = runs.load(finished_run)
+    images, labels = (array.numpy() for array in load_arrays(records, "val"))
+    probabilities = loaded.model.predict(images, verbose=0)[:, 0]
+
+    found = probabilities >= loaded.operating_point.threshold
+
+    assert found[labels == 1].mean() == pytest.approx(loaded.operating_point.sensitivity)
+    assert found[labels == 1].mean() >= 0.97
+    assert found[labels == 0].mean() <= 0.2
+
+
+def test_the_kept_model_is_the_one_of_the_best_epoch(finished_run, records):
+    with (Path(finished_run) / "history.csv").open() as file:
+        best = min(float(row["val_loss"]) for row in csv.DictReader(file))
+    images, labels = load_arrays(records, "val")
+    config = quick_training(records, "unused")
+    validated = add_augmentation(config, runs.load(finished_run).model)
+    probabilities = validated.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
+
+    # Both classes have the same number of images, so that their weights are 1.
+    assert float(keras.losses.binary_crossentropy(labels, probabilities)) == pytest.approx(best, rel=1e-3)
+
+
+def test_a_run_begun_with_other_settings_is_not_continued(finished_run, records):
+    with pytest.raises(UserError, match="seed=0, not 5"):
+        train(quick_training(records, finished_run, seed=5))
+
+
+def test_a_finished_run_is_left_alone(finished_run, records):
+    before = (Path(finished_run) / "model.keras").read_bytes()
+
+    train(quick_training(records, finished_run))
+
+    assert (Path(finished_run) / "model.keras").read_bytes() == before
+
+
+def test_a_training_that_continues_keeps_its_precision_and_does_not_measure_again(
+    records, tmp_path, monkeypatch
+):
+    config = quick_training(records, str(tmp_path / "run"), epochs=1, precision="auto")
+    answers = iter(["mixed_bfloat16", "float32"])
+    monkeypatch.setattr(precisions, "fastest", lambda *_: next(answers))
+    with monkeypatch.context() as context:
+        context.setattr(RunCheckpoint, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            train(config)
+    trained = []
+    build_classifier = fit.build_classifier
+    monkeypatch.setattr(
+        fit, "build_classifier", lambda *args: trained.append(args[-1]) or build_classifier(*args)
+    )
+
+    train(config)
+
+    assert trained == ["mixed_bfloat16"]
+    assert next(answers) == "float32"
+    assert runs.stored_environment(config.run)["precision"] == "mixed_bfloat16"
+    assert runs.load(config.run).config["precision"] == "auto"
+
+
+def killed(*_args, **_kwargs):
+    raise Killed
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_is_written_or_deleted_if_the_precision_cannot_be_measured(
+    records, tmp_path, monkeypatch, overwrite
+):
+    run = tmp_path / "run"
+    if overwrite:
+        run.mkdir()
+        (run / "config.json").write_text("{}")
+    before = list(tmp_path.rglob("*"))
+    monkeypatch.setattr(precisions, "fastest", killed)
+
+    with pytest.raises(Killed):
+        train(quick_training(records, str(run), precision="auto", overwrite=overwrite))
+
+    assert list(tmp_path.rglob("*")) == before
+
+
+def test_nothing_is_written_for_records_that_cannot_be_trained_with(write_records, tmp_path):
+    with pytest.raises(UserError, match="both"):
+        train(quick_training(write_records({"train": 4}, shards=1), str(tmp_path / "run")))
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def records_url(records) -> str:
+    """The records behind a URL."""
+    url = "ram://test_fit/records"
+    tf.io.gfile.makedirs(url)
+    for path in Path(records).iterdir():
+        tf.io.gfile.copy(str(path), f"{url}/{path.name}", overwrite=True)
+    return url
+
+
+def test_records_and_run_folder_may_be_urls(records_url, monkeypatch, capsys, caplog):
+    config = quick_training(records_url, "ram://test_fit/run", epochs=2)
+    with monkeypatch.context() as context:
+        context.setattr(RunCheckpoint, "on_train_end", killed)
+        with pytest.raises(Killed):
+            train(config)
+    assert not runs.is_finished(config.run)
+
+    with caplog.at_level(logging.INFO):
+        main(config)
+        main(config)
+
+    assert capsys.readouterr().out.splitlines() == [config.run, config.run]
+    assert f"{config.run} is finished already" in caplog.text
+    assert len(runs.load(config.run).model.get_weights())
+    assert tf.io.gfile.glob(f"{config.run}/logs/train/events.*")
+    assert not tf.io.gfile.exists(f"{config.run}/checkpoint")
+
+
+def test_the_environment_names_every_package_that_can_change_a_result(finished_run):
+    environment = json.loads((Path(finished_run) / "environment.json").read_text())
+
+    assert environment["packages"]["keras"] == keras.__version__
+    assert {"tensorflow", "numpy", "opencv-python-headless", "scikit-learn", "simplejpeg"} <= set(
+        environment["packages"]
+    )
+    assert (environment["seed"], environment["precision"]) == (0, "float32")

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from pipeline.model import build_model
+from pipeline.training import precision as precisions
+from pipeline.training.recipe import (
+    add_augmentation,
+    check_trainable,
+    class_weights,
+    compile_model,
+    resolve_precision,
+    validation_data,
+)
+from pipeline.training.settings import ModelConfig
+from tests.small_run import quick_training
+from tfrecords_builder import manifest
+from tfrecords_builder.errors import UserError
+
+
+@pytest.mark.parametrize("counts", [{"train": 4}, {"train": 4, "val": 1}])
+def test_a_split_without_both_classes_is_refused(write_records, counts):
+    records = write_records(counts, shards=1)
+
+    with pytest.raises(UserError, match="both"):
+        check_trainable(quick_training(records, "unused"), manifest.load(records))
+
+
+def test_images_too_small_for_the_network_are_refused(records):
+    config = quick_training(records, "unused", model=ModelConfig(filters=(2,) * 7))
+
+    with pytest.raises(UserError, match=r"7 blocks .* at least 64 pixels a side, but those .* have 32"):
+        check_trainable(config, manifest.load(records))
+
+
+def test_class_weights_make_both_classes_count_the_same(write_records):
+    records = write_records({"train": 31, "val": 4}, shards=1)
+    content = manifest.load(records)
+    counts = content.splits["train"].classes
+
+    weights = class_weights(quick_training(records, "unused"), content)
+
+    assert weights[0] * counts["NORMAL"] == pytest.approx(weights[1] * counts["PNEUMONIA"])
+    assert sum(weights[k] * n for k, n in enumerate(counts.values())) == pytest.approx(sum(counts.values()))
+
+
+def test_validation_is_weighted_as_the_training_is(write_records):
+    records = write_records({"train": 30, "val": 7})
+    content = manifest.load(records)
+    config = quick_training(records, "unused")
+
+    batches = list(validation_data(config, content))
+
+    for _, labels, weights in batches:
+        expected = [class_weights(config, content)[int(label)] for label in labels]
+        np.testing.assert_allclose(weights, expected)
+    assert sum(len(labels) for _, labels, _ in batches) == 7
+
+
+def test_without_class_weights_nothing_is_weighted(records):
+    config, content = quick_training(records, "unused", class_weights=False), manifest.load(records)
+
+    assert class_weights(config, content) is None
+    assert len(validation_data(config, content).element_spec) == 2
+
+
+def test_the_learning_rate_rises_and_falls(records):
+    config = quick_training(records, "unused", warmup=0.2)
+    model = add_augmentation(config, build_model(config.model, 32))
+    compile_model(model, config, total_steps=100, precision="float32")
+    rate = model.optimizer._learning_rate
+
+    values = [float(rate(step)) for step in (0, 10, 20, 60, 100)]
+
+    assert values == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=2e-4)
+
+
+@pytest.mark.parametrize(("total_steps", "momentum"), [(5, 0.0), (40, 0.75), (1000, 0.8)])
+def test_a_short_training_averages_over_fewer_steps(records, total_steps, momentum):
+    config = quick_training(records, "unused", ema=0.8)
+    model = build_model(config.model, 32)
+
+    compile_model(model, config, total_steps, "float32")
+
+    assert model.optimizer.ema_momentum == pytest.approx(momentum)
+
+
+def test_a_precision_that_was_asked_for_is_not_measured(monkeypatch):
+    monkeypatch.setattr(precisions, "fastest", lambda *_: pytest.fail("was measured"))
+
+    asked = quick_training("unused", "unused", precision="mixed_float16")
+
+    assert resolve_precision(asked, image_size=32) == "mixed_float16"
+
+
+def test_the_precision_of_the_augmented_model_is_measured(monkeypatch):
+    built = []
+
+    def fastest(build, batch_shape):
+        built.append((build("mixed_bfloat16"), batch_shape))
+        return "mixed_bfloat16"
+
+    monkeypatch.setattr(precisions, "fastest", fastest)
+
+    config = quick_training("unused", "unused", precision="auto", batch_size=7)
+
+    assert resolve_precision(config, image_size=32) == "mixed_bfloat16"
+    [(model, batch_shape)] = built
+    assert [layer.name for layer in model.layers][1:] == ["pneumonia_classifier"]
+    assert batch_shape == (7, 32, 32, 1)

@@ -1,0 +1,40 @@
+"""The settings of an architecture search: those of a training, and how many architectures are tried."""
+
+import dataclasses
+from typing import Literal
+
+from pipeline.training.settings import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(TrainConfig):
+    """Searches the best architecture of the network and trains it into a run folder.
+
+    The search tries numbers of blocks, filters, convolutions and dense units, dropout and learning rates. The
+    best ones are then trained in full. All other settings are those of `python -m pipeline.train`. The same
+    command continues a search that was stopped.
+
+    Raises:
+        ValueError: if a search is impossible with these settings.
+    """
+
+    tuner: Literal["hyperband", "bayesian", "random"] = "hyperband"
+    """How KerasTuner chooses the trials: `random` at random, `bayesian` from the results so far, `hyperband`
+    by starting many trials with few epochs and giving more epochs to the best of them."""
+    max_trials: int = 20
+    """Largest number of trials. Each trial trains one architecture with one learning rate."""
+    trial_epochs: int = 8
+    """Largest number of epochs of each trial."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.max_trials, self.trial_epochs) < 1:
+            raise ValueError(
+                "max_trials and trial_epochs must be at least 1. "
+                f"Received: {self.max_trials}, {self.trial_epochs}"
+            )
+
+    def training(self) -> TrainConfig:
+        """Those of the settings that a training has."""
+        names = [field.name for field in dataclasses.fields(TrainConfig)]
+        return TrainConfig(**{name: getattr(self, name) for name in names})
