@@ -1,7 +1,11 @@
-"""Calls a server of the exported classifier, over gRPC or REST; `python -m serving.client` is the command."""
+"""Calls a server of the exported classifier over gRPC or REST.
+
+From Python: `Client(address, transport).predict(images)` and `.explain(images)`. On the command line:
+`python -m serving.client IMAGE...`. The client itself is in `client.py`.
+"""
 
 from serving.client.answers import Explanation, Prediction
-from serving.client.connection import Client, Limits
+from serving.client.client import Client, Limits
 from serving.client.errors import (
     DeadlineExceeded,
     ModelNotFound,

@@ -1,78 +1,79 @@
-"""`python -m serving.client IMAGE...`: asks a server about X-rays, and why it answers as it does."""
+"""`python -m serving.client IMAGE...`: asks a server about X-rays."""
 
 import contextlib
 import dataclasses
 import logging
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated
 
-import rich.console
-import rich.progress
 import tyro
 
 from serving.client.answers import Explanation, Prediction
-from serving.client.connection import Client
+from serving.client.client import Client
 from serving.client.errors import ServingError
 from serving.client.images import find_images
 from serving.client.options import ServerOptions
 from serving.client.output import Csv, JsonLines, Output, OverlayFolder, Table, printable
+from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import EXIT_USER_ERROR, run
+from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.errors import UserError
-
-_PROGRESS_INTERVAL = 10.0  # seconds between lines where stderr is no terminal
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClientConfig(ServerOptions):
-    """Asks a server for the probability of pneumonia in X-rays, and for overlays of what speaks for it.
+    """Asks a server for the probability of pneumonia in X-rays, and for pictures of what speaks for it.
 
-    The exit code is 0 if every image was answered. It is 2 if one could not be read or decoded (the others
-    are answered all the same, and the table says why), or if the server did not answer.
+    The exit code is 0 if every image was answered. It is 2 if the server did not answer, or if an image could
+    not be read or decoded: the other images are answered all the same, and the output says what was wrong.
     """
 
-    images: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE")]
-    """X-rays: JPEG, PNG, BMP or GIF files, or folders, which are searched for them."""
+    images: Annotated[
+        tyro.conf.Positional[tuple[str, ...]],
+        tyro.conf.arg(metavar="IMAGE", help_behavior_hint="(at least one)"),
+    ]
+    """X-rays: JPEG, PNG, BMP or GIF files, or folders that contain such files at any depth."""
     overlay: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Explain too, and write a PNG per image into this folder."""
+    """Folder for overlays: a PNG file for each X-ray, with a heatmap of what speaks for the answer."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Write one JSON object a line instead of a table, each as soon as it is known."""
+    """Write JSON instead of a table: one object a line, each as soon as the answer arrives."""
     csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Write CSV instead of a table, each line as soon as it is known."""
+    """Write CSV instead of a table: one line for each image, as soon as the answer arrives."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.images:
             raise ValueError("at least one IMAGE is needed. Received: none")
         if self.json and self.csv:
-            raise ValueError("--json or --csv, not both. Received: both")
+            raise ValueError("give --json or --csv, not both. Received: both")
 
 
 def main(config: ClientConfig) -> int:
-    """Asks, and writes the answers to stdout and the overlays to their folder."""
+    """Asks the server about every image, and writes the answers; returns the exit code."""
     files = find_images(config.images)
     if not files:
         raise UserError(f"no JPEG, PNG, BMP or GIF file in {', '.join(map(repr, config.images))}")
     overlays = OverlayFolder(config.overlay) if config.overlay is not None else None
-    answered = 0
-    refused: list[str] = []
+    if config.transport == "grpc":
+        startup.load_tensorflow()
+    num_answered = 0
+    problems: list[str] = []
     try:
-        with config.connect() as client, _output(config) as output, _progress(len(files)) as show:
-            for file, answer in _ask(client, files, overlays):
+        with config.connect() as client, _open_output(config) as output:
+            for file, answer in _with_progress(config, _ask(client, files, overlays), len(files)):
                 output.add(file, answer, overlays.write(file, answer) if overlays else None)
                 if not answer.valid:
-                    refused.append(f"{printable(file)}: {answer.reason}")
-                answered += 1
-                show(answered)
+                    problems.append(f"{printable(file)}: {answer.reason}")
+                num_answered += 1
     except ServingError as error:
-        raise UserError(f"{error} (answered: {answered} of {len(files)} images)") from None
+        raise UserError(f"{error} (answered: {num_answered} of {len(files)} images)") from None
     finally:
-        for line in refused:
-            logger.error("%s", line)
-    return EXIT_USER_ERROR if refused else 0
+        for problem in problems:
+            logger.error("%s", problem)
+    return EXIT_USER_ERROR if problems else 0
 
 
 def _ask(
@@ -82,8 +83,8 @@ def _ask(
 
 
 @contextlib.contextmanager
-def _output(config: ClientConfig) -> Iterator[Output]:
-    """What was answered is written even if the rest fails."""
+def _open_output(config: ClientConfig) -> Iterator[Output]:
+    """Writes the answers that arrived, also if an error ends the block."""
     output: Output = (
         JsonLines()
         if config.json
@@ -97,23 +98,13 @@ def _output(config: ClientConfig) -> Iterator[Output]:
         output.close()
 
 
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; elsewhere a line now and then."""
-    if sys.stderr.isatty():
-        with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("X-rays", total=total)
-            yield lambda answered: bar.update(task, completed=answered)
-        return
-    last = time.monotonic()
-
-    def say(answered: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _PROGRESS_INTERVAL:
-            last = time.monotonic()
-            logger.info("%d of %d images", answered, total)
-
-    yield say
+def _with_progress(
+    config: ClientConfig, answers: Iterator[tuple[str, Prediction | Explanation]], total: int
+) -> Iterator[tuple[str, Prediction | Explanation]]:
+    writes_lines = config.json or config.csv
+    if writes_lines and sys.stdout.isatty():
+        return answers  # the lines on the terminal show the progress
+    return progress(answers, total, "X-rays", quiet_if_quick=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a server answers about one image, and the signature of the SavedModel that answers it."""
+"""What a server answers about one image."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,49 +7,52 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-INVALID_LABEL = "INVALID"
-INVALID_PROBABILITY = -1.0
+from serving import names
 
-REFUSED_BY_SERVER = "the server cannot decode it, or it has more pixels than the server's limit"
+REFUSED_BY_SERVER = "the server cannot decode the image, or the image has more pixels than the server accepts"
 
 Outputs = Mapping[str, Sequence[Any]]
-"""By output name, one value per image: numbers, str for labels, bytes for pictures, arrays for heatmaps."""
+"""The outputs of a signature by name, each with one value for each image of the batch.
+
+Values are numbers, str for text, bytes for pictures and arrays for heatmaps.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The answer of `serving_default` for one image."""
+    """What the signature `serving_default` answers about one image."""
 
     probability: float
-    """Of pneumonia, 0 to 1; -1 for an image that is not valid."""
+    """Probability of pneumonia, 0 to 1; -1 for an image that is not valid."""
     label: str
-    """NORMAL or PNEUMONIA, by the operating point of the served run; INVALID for what is no valid image."""
+    """`NORMAL` or `PNEUMONIA`, decided by the operating point of the served model; `INVALID` for an image
+    that is not valid."""
     valid: bool
-    """Whether there is an answer."""
+    """Whether the image could be read and decoded."""
     reason: str = ""
-    """Why the image is not valid; empty if it is."""
+    """Why the image is not valid; empty if it is valid."""
 
-    signature: ClassVar[str] = "serving_default"
+    signature: ClassVar[str] = names.DEFAULT_SIGNATURE
 
     @classmethod
     def from_outputs(cls, outputs: Outputs) -> list[Self]:
-        """The answers of one batch, in its order.
+        """The answers about the images of one batch, in the batch's order.
 
         Raises:
             KeyError: if an output is missing.
-            ValueError: if outputs have different numbers of images.
+            ValueError: if the outputs have different numbers of images.
         """
         return [
             cls(float(probability), str(label), bool(valid), "" if valid else REFUSED_BY_SERVER)
             for probability, label, valid in zip(
-                outputs["probability"], outputs["label"], outputs["valid"], strict=True
+                outputs[names.PROBABILITY], outputs[names.LABEL], outputs[names.VALID], strict=True
             )
         ]
 
     @classmethod
     def invalid(cls, reason: str) -> Self:
-        """The answer for an image that was not sent."""
-        return cls(INVALID_PROBABILITY, INVALID_LABEL, valid=False, reason=reason)
+        """The answer about an image that the client does not send, for this reason."""
+        return cls(names.INVALID_PROBABILITY, names.INVALID_LABEL, valid=False, reason=reason)
 
 
 def _no_heatmap() -> NDArray[np.float32]:
@@ -58,18 +61,24 @@ def _no_heatmap() -> NDArray[np.float32]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation(Prediction):
-    """The answer of `gradcam` for one image."""
+    """What the signature `gradcam` answers about one image: a prediction and what speaks for it."""
 
     heatmap: NDArray[np.float32] = dataclasses.field(default_factory=_no_heatmap, repr=False)
-    """float32 (side, side), 0 to 1: how much each region speaks for the label; (0, 0) if nothing was sent."""
+    """How much each pixel speaks for the label: float32 (side, side), 0 to 1; (0, 0) if the image was not
+    sent."""
     overlay: bytes = dataclasses.field(default=b"", repr=False)
-    """PNG of the heatmap over what the model saw; empty for an image that is not valid."""
+    """PNG file of the heatmap over the image as the model sees it; empty for an image that is not valid."""
 
-    signature: ClassVar[str] = "gradcam"
+    signature: ClassVar[str] = names.GRADCAM_SIGNATURE
 
     @classmethod
     def from_outputs(cls, outputs: Outputs) -> list[Self]:
-        """The answers of one batch, in its order; raises as `Prediction.from_outputs`."""
+        """The answers about the images of one batch, in the batch's order.
+
+        Raises:
+            KeyError: if an output is missing.
+            ValueError: if the outputs have different numbers of images.
+        """
         return [
             cls(
                 **dataclasses.asdict(prediction),
@@ -77,6 +86,9 @@ class Explanation(Prediction):
                 overlay=bytes(overlay),
             )
             for prediction, heatmap, overlay in zip(
-                Prediction.from_outputs(outputs), outputs["heatmap"], outputs["overlay_bytes"], strict=True
+                Prediction.from_outputs(outputs),
+                outputs[names.HEATMAP],
+                outputs[names.OVERLAY_BYTES],
+                strict=True,
             )
         ]

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for one implementation behind both blocking and asyncio methods."""
+"""An event loop in its own thread, so that one implementation serves blocking and asyncio callers."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ ResultT = TypeVar("ResultT")
 
 
 class BackgroundLoop:
-    """Runs coroutines for callers in other threads and in other event loops."""
+    """Runs coroutines in its own thread, for callers in other threads and in other event loops."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -18,7 +18,7 @@ class BackgroundLoop:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """Blocks until the coroutine is done; an interrupt of the caller cancels it."""
+        """Blocks until the coroutine is done. If the caller is interrupted, the coroutine is cancelled."""
         future = self._submit(coroutine)
         try:
             return future.result()
@@ -26,7 +26,7 @@ class BackgroundLoop:
             future.cancel()
 
     async def wait(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """Awaits the coroutine; a cancellation of the caller cancels it."""
+        """Awaits the coroutine. If the caller is cancelled, the coroutine is cancelled too."""
         return await asyncio.wrap_future(self._submit(coroutine))
 
     @property
@@ -35,8 +35,8 @@ class BackgroundLoop:
         return self._loop.is_closed()
 
     def close(self) -> None:
-        """Cancels what still runs and ends the thread."""
-        self.run(_cancel_the_others())
+        """Cancels the coroutines that still run, and ends the thread."""
+        self.run(_cancel_all_other_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
@@ -46,7 +46,7 @@ class BackgroundLoop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
 
-async def _cancel_the_others() -> None:
+async def _cancel_all_other_tasks() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Predict over gRPC. Importing this module imports TensorFlow: the messages of the API are made of it."""
+"""Sends predict requests over gRPC. Importing this module imports TensorFlow, which defines the messages."""
 
 import asyncio
 import contextlib
@@ -7,40 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from serving import names
+from serving.client import errors
 from serving.client.answers import Outputs
-from serving.client.errors import ServerFailed, ServerUnavailable, ServingError
-from serving.client.transport import (
-    BYTES_SUFFIX,
-    IMAGE_INPUT,
-    UNKNOWN_LABEL,
-    ServedModel,
-    Tls,
-    not_found,
-    one_line,
-    refused,
-    too_late,
-    unreachable,
-)
-from tfrecords_builder.cli.startup import load_tensorflow
+from serving.client.errors import ServerFailed, ServingError
+from serving.client.transport import ServedModel, Tls
 from tfrecords_builder.errors import UserError
 
-load_tensorflow()
-
-import tensorflow as tf  # noqa: E402
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
-
-_UNLIMITED = -1
-_CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", _UNLIMITED),  # the default, 4 MiB, is less than a batch of heatmaps
-    ("grpc.max_send_message_length", _UNLIMITED),
-    # With the defaults, 1 s growing to 120 s, a channel would ignore a server that is back.
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", names.UNLIMITED_MESSAGE),
+    ("grpc.max_send_message_length", names.UNLIMITED_MESSAGE),
+    # By default, pauses grow from 1 s to 120 s, and a channel ignores meanwhile that the server is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    # Without it, clients of one process share connections, and a load test of 32 clients would test one.
+    # By default, all channels of a process share one connection to a server.
     ("grpc.use_local_subchannel_pool", 1),
 )
-# A server that goes away cancels what it has begun; what the client cancels itself is not asked for its code.
+"""Options of a channel to a server."""
+
+# A server that stops cancels the requests that it has begun. Requests that the client cancels end elsewhere.
 _PERHAPS_TEMPORARY = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -55,14 +43,14 @@ class GrpcTransport:
     def __init__(self, address: str, model: ServedModel, tls: Tls | None) -> None:
         self._address = address
         self._model = model
-        self._channel = _channel(address, tls)
+        self._channel = _open_channel(address, tls)
         self._predict = prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
 
     async def call(self, signature: str, images: Sequence[bytes], deadline: float) -> Outputs:
         """See `Transport.call`."""
-        call = self._predict.future(self._request(signature, images), timeout=deadline)
+        request = predict_request(self._model, signature, images)
         try:
-            response = await _finished(call)
+            response = await _result_of(self._predict.future(request, timeout=deadline))
         except grpc.RpcError as error:
             raise self._translated(error, deadline) from None
         try:
@@ -74,48 +62,56 @@ class GrpcTransport:
         """See `Transport.close`."""
         self._channel.close()
 
-    def _request(self, signature: str, images: Sequence[bytes]) -> Any:
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = self._model.name
-        request.model_spec.signature_name = signature
-        if self._model.version is not None:
-            request.model_spec.version.value = self._model.version
-        if self._model.label is not None:
-            request.model_spec.version_label = self._model.label
-        tensor = request.inputs[IMAGE_INPUT]
-        tensor.dtype = tf.string.as_datatype_enum
-        tensor.tensor_shape.dim.add().size = len(images)
-        tensor.string_val.extend(images)
-        return request
-
     def _translated(self, error: Any, deadline: float) -> ServingError:
         code, details = error.code(), error.details() or ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return too_late(self._address, deadline)
+            return errors.deadline_exceeded(self._address, deadline)
         if code in _PERHAPS_TEMPORARY:
             return self._perhaps_temporary(code, details)
-        if code == grpc.StatusCode.NOT_FOUND or UNKNOWN_LABEL in details:
-            return not_found(self._address, self._model, details)
+        if code == grpc.StatusCode.NOT_FOUND or names.UNKNOWN_VERSION_LABEL in details:
+            return errors.model_not_found(self._address, self._model, details)
         if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
-            return refused(self._address, details)
-        return ServerFailed(f"the server at {self._address} failed: {code.name} {one_line(details)}")
+            return errors.refused(self._address, details)
+        return errors.failed(self._address, f"{code.name} {details}")
 
     def _perhaps_temporary(self, code: Any, details: str) -> ServingError:
-        """The core of gRPC uses these codes too, and tells only in the text what it means."""
+        """Distinguishes by their text the faults for which gRPC itself uses these codes."""
         if any(text in details for text in _NO_CONNECTION):
-            return unreachable(self._address, details)
+            return errors.unreachable(self._address, details)
         if "larger than max" in details:
-            return refused(self._address, f"{details}; a smaller --batch-size may help")
-        return ServerUnavailable(
-            f"the server at {self._address} is not available: {code.name} {one_line(details)}"
-        )
+            return errors.refused(self._address, f"{details}; a smaller --batch-size may help")
+        return errors.unavailable(self._address, f"{code.name} {details}")
 
 
-def _channel(address: str, tls: Tls | None) -> Any:
+def predict_request(
+    model: ServedModel, signature: str, images: Sequence[bytes]
+) -> predict_pb2.PredictRequest:
+    """The message of a predict request.
+
+    Args:
+        model: the model that is asked.
+        signature: name of the signature.
+        images: encoded image files.
+    """
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model.name
+    request.model_spec.signature_name = signature
+    if model.version is not None:
+        request.model_spec.version.value = model.version
+    if model.label is not None:
+        request.model_spec.version_label = model.label
+    tensor = request.inputs[names.IMAGE_BYTES]
+    tensor.dtype = tf.string.as_datatype_enum
+    tensor.tensor_shape.dim.add().size = len(images)
+    tensor.string_val.extend(images)
+    return request
+
+
+def _open_channel(address: str, tls: Tls | None) -> Any:
     if tls is None:
-        return grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
     credentials = grpc.ssl_channel_credentials(_pem(tls.ca), _pem(tls.key), _pem(tls.certificate))
-    return grpc.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
+    return grpc.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
 
 
 def _pem(path: str | None) -> bytes | None:
@@ -125,16 +121,16 @@ def _pem(path: str | None) -> bytes | None:
         raise UserError(f"cannot read the PEM file {path!r}: {error.strerror}") from None
 
 
-async def _finished(call: Any) -> Any:
-    """Awaits a call of the threaded API; grpc.aio does not live with several event loops in a process."""
+async def _result_of(call: Any) -> Any:
+    """Awaits a call of gRPC's threaded API: `grpc.aio` cannot be used with several event loops."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
-    def wake(_: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+    def wake_up(_: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits any more
             loop.call_soon_threadsafe(done.set)
 
-    call.add_done_callback(wake)
+    call.add_done_callback(wake_up)
     try:
         await done.wait()
     except asyncio.CancelledError:
@@ -143,8 +139,8 @@ async def _finished(call: Any) -> Any:
     return call.result()
 
 
-def _values(name: str, tensor: Any) -> Sequence[Any]:
+def _values(output: str, tensor: Any) -> Sequence[Any]:
     values = tf.make_ndarray(tensor)
-    if tensor.dtype != tf.string.as_datatype_enum or name.endswith(BYTES_SUFFIX):
+    if tensor.dtype != tf.string.as_datatype_enum or output.endswith(names.BYTES_SUFFIX):
         return values
     return [text.decode() for text in values]

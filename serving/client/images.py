@@ -1,88 +1,80 @@
-"""Which files are meant, what is in them, and whether that is worth sending."""
+"""Finds image files, loads them, and groups them into batches."""
 
 import dataclasses
-import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from PIL import Image
-
-from tfrecords_builder.decoding import FORMATS, MAX_PIXELS
+from tfrecords_builder.decoding import SUFFIXES, UnreadableImage, read_header
 
 EncodedOrPath = bytes | str | os.PathLike[str]
+"""An image file: its content, or its path."""
 ImageT = TypeVar("ImageT", bound=EncodedOrPath)
 
-_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png"})
 _ARCHIVE_LEFTOVERS = "__MACOSX"
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedImage(Generic[ImageT]):
-    """An image as the caller named it, and its bytes; or the reason why there is nothing to send."""
+    """An image that is ready to be sent, or the reason why it will not be sent."""
 
     image: ImageT
+    """The image as the caller gave it."""
     encoded: bytes = b""
+    """The content of its file; empty if it will not be sent."""
     problem: str = ""
+    """Why it will not be sent; empty if it is ready."""
 
 
 def find_images(paths: Iterable[str]) -> list[str]:
-    """The files, and the image files below the folders, in the order of `paths` and sorted in a folder.
+    """Returns the files among `paths`, and the image files in the folders among them.
 
-    A path that is no folder is taken as it is, whatever its suffix, even if there is no such file. Hidden
-    files and what archives of macOS leave behind are passed over.
+    The order is that of `paths`; the files of a folder are sorted. A path that is not a folder is always
+    returned, whatever its suffix, even if there is no such file. In folders, hidden files and the `__MACOSX`
+    folders of archives are left out.
     """
-    return [file for path in paths for file in (_walk(path) if Path(path).is_dir() else [path])]
+    return [file for path in paths for file in (_images_below(path) if Path(path).is_dir() else [path])]
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _images_below(folder: str) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(
             name for name in folders if name != _ARCHIVE_LEFTOVERS and not name.startswith(".")
         )
         for name in sorted(files):
-            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield str(Path(parent) / name)
 
 
 def load(image: ImageT) -> LoadedImage[ImageT]:
-    """Reads an image, and its header, so that nothing is sent that no server of this project would decode."""
+    """Loads an image and checks its header, so that the client sends nothing that every server refuses."""
     try:
-        encoded = _read(image)
+        encoded = image if isinstance(image, bytes) else Path(image).read_bytes()
+        read_header(encoded)
     except OSError as error:
         return LoadedImage(image, problem=f"cannot be read: {error.strerror}")
-    problem = _problem(encoded)
-    return LoadedImage(image, problem=problem) if problem else LoadedImage(image, encoded)
-
-
-def _read(image: EncodedOrPath) -> bytes:
-    return image if isinstance(image, bytes) else Path(image).read_bytes()
-
-
-def _problem(encoded: bytes) -> str:
-    try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as header:
-            width, height = header.size
-    except Image.DecompressionBombError:  # Pillow's own limit, above ours
-        return f"more pixels than the limit of {MAX_PIXELS}"
-    except (OSError, ValueError, SyntaxError):
-        return f"no {', '.join(FORMATS)} image: {len(encoded)} bytes that start with {encoded[:8]!r}"
-    if width * height > MAX_PIXELS:
-        return f"{width}x{height} pixels are more than the limit of {MAX_PIXELS}"
-    return ""
+    except UnreadableImage as error:
+        return LoadedImage(image, problem=str(error))
+    return LoadedImage(image, encoded)
 
 
 def batches(images: Iterable[ImageT], max_images: int, max_bytes: int) -> Iterator[list[LoadedImage[ImageT]]]:
-    """Loads images one after the other and groups them, no group larger than asked unless one image is."""
-    group: list[LoadedImage[ImageT]] = []
-    size = 0
+    """Loads images one by one and groups them.
+
+    Args:
+        images: the images.
+        max_images: most images in a batch.
+        max_bytes: most bytes of images in a batch. An image that is larger makes a batch on its own.
+    """
+    batch: list[LoadedImage[ImageT]] = []
+    num_bytes = 0
     for image in images:
         loaded = load(image)
-        if group and (len(group) == max_images or size + len(loaded.encoded) > max_bytes):
-            yield group
-            group, size = [], 0
-        group.append(loaded)
-        size += len(loaded.encoded)
-    if group:
-        yield group
+        if batch and (len(batch) == max_images or num_bytes + len(loaded.encoded) > max_bytes):
+            yield batch
+            batch, num_bytes = [], 0
+        batch.append(loaded)
+        num_bytes += len(loaded.encoded)
+    if batch:
+        yield batch

@@ -1,4 +1,4 @@
-"""Several requests at a time, answers in the order of the images, and no more in memory than under way."""
+"""Keeps several requests in flight, and returns their answers in the order of the images."""
 
 import asyncio
 from collections import deque
@@ -11,55 +11,56 @@ BatchT = TypeVar("BatchT")
 AnswersT = TypeVar("AnswersT")
 
 
-class InFlight(Generic[BatchT, AnswersT]):
-    """Sends batches and hands out their answers; all of it in one event loop.
+class RequestsInFlight(Generic[BatchT, AnswersT]):
+    """Reads batches, sends them and returns their answers. All its coroutines must run in one event loop.
 
     Args:
-        batches: not empty; read in a thread, since reading them may mean reading files.
-        send: one batch to its answers.
-        most: batches that are read, on their way, or answered and not yet taken.
+        batches: the batches, none of them empty. A thread reads them, since this may mean reading files.
+        send: sends a batch and returns its answers.
+        max_batches: most batches in memory: being read, sent, or answered and not yet returned.
     """
 
     def __init__(
-        self, batches: Iterator[BatchT], send: Callable[[BatchT], Awaitable[AnswersT]], most: int
+        self, batches: Iterator[BatchT], send: Callable[[BatchT], Awaitable[AnswersT]], max_batches: int
     ) -> None:
         self._batches = batches
         self._send = send
-        self._most = most
-        self._under_way: deque[asyncio.Future[AnswersT]] = deque()
-        self._failure: ServingError | None = None
+        self._max_batches = max_batches
+        self._sent: deque[asyncio.Future[AnswersT]] = deque()
+        self._first_failure: ServingError | None = None
 
     async def next(self) -> AnswersT | None:
-        """The answers of the next batch that the server answered; None after the last.
+        """Returns the answers about the next batch that the server answered, or None after the last batch.
 
         Raises:
-            ServingError: the first failure, once everything that was on its way has come or failed.
+            ServingError: the first failure. It is raised after the answers about all batches that had been
+                sent until then.
         """
-        await self._fill()
-        while self._under_way:
+        await self._send_more()
+        while self._sent:
             try:
-                return await self._under_way.popleft()
+                return await self._sent.popleft()
             except ServingError as error:
-                self._failure = self._failure or error
-        if self._failure is not None:
-            raise self._failure
+                self._first_failure = self._first_failure or error
+        if self._first_failure is not None:
+            raise self._first_failure
         return None
 
     async def close(self) -> None:
-        """Gives up what is on its way."""
-        for batch in self._under_way:
-            batch.cancel()
+        """Cancels the requests that are not answered yet."""
+        for request in self._sent:
+            request.cancel()
 
-    async def _fill(self) -> None:
-        while not self._has_failed() and len(self._under_way) < self._most:
+    async def _send_more(self) -> None:
+        while not self._has_failed() and len(self._sent) < self._max_batches:
             batch = await asyncio.to_thread(next, self._batches, None)
             if batch is None:
                 break
-            self._under_way.append(asyncio.ensure_future(self._send(batch)))
+            self._sent.append(asyncio.ensure_future(self._send(batch)))
 
     def _has_failed(self) -> bool:
-        """Whether a batch has failed, though its turn to be handed out may not have come."""
-        return self._failure is not None or any(
-            batch.done() and not batch.cancelled() and batch.exception() is not None
-            for batch in self._under_way
+        """Whether a request has failed, also if `next` has not come to it yet."""
+        return self._first_failure is not None or any(
+            request.done() and not request.cancelled() and request.exception() is not None
+            for request in self._sent
         )

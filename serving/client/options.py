@@ -1,51 +1,52 @@
-"""The options that say which server is called; the commands that call one share them."""
+"""The command-line options that say which server is called, and how."""
 
 import dataclasses
 from typing import Annotated
 
 import tyro
 
-from serving.client.connection import Client, Limits
-from serving.client.transport import DEFAULT_ADDRESSES, ServedModel, Tls, TransportName
+from serving.client.client import Client, Limits
+from serving.client.transport import ServedModel, Tls, TransportName
+from serving.names import DEFAULT_ADDRESSES, MODEL_NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """Where the server is, and what is asked of it."""
+    """Which server and which model are called, and how."""
 
     address: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
-    """Of the server; for REST also a URL. By default port 8500 (gRPC) or 8501 (REST) of this machine."""
+    """Address of the server; for REST also a URL. By default 127.0.0.1, port 8500 (gRPC) or 8501 (REST)."""
     transport: TransportName = "grpc"
-    """API to call."""
-    model: str = "pneumonia"
+    """API of the server to call."""
+    model: str = MODEL_NAME
     """Name of the served model."""
     version: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Version of the model; by default the server's latest."""
-    label: str | None = None
-    """Label of the version, as in `stable`, instead of its number."""
+    """Version of the model. By default the latest version that the server has."""
+    label: Annotated[str | None, tyro.conf.arg(metavar="LABEL")] = None
+    """Label of the version, for example `stable`, instead of its number."""
     batch_size: int = Limits.batch_size
     """Most images in a request."""
     in_flight: int = Limits.in_flight
-    """Most requests at a time."""
+    """Most requests that are sent and not answered yet."""
     deadline: float = Limits.deadline
-    """For each try of a request, in seconds."""
+    """Seconds until each attempt of a request must be answered."""
     retries: int = Limits.retries
-    """Most tries of a request after the first, with growing pauses, while the server is busy or away."""
+    """Most further attempts of a request, after pauses that grow, while the server is busy or restarting."""
     tls: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Encrypt; implied by the options below."""
+    """Encrypt the connection. Each of the following options does so too."""
     tls_ca: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """PEM file of the certificates to trust; by default the system's."""
+    """PEM file of the certificates to trust. By default those that the system trusts."""
     tls_certificate: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """PEM file of the client's own certificate, for mutual TLS."""
+    """PEM file of the client's own certificate, for servers that ask for one (mutual TLS)."""
     tls_key: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """PEM file of its key."""
+    """PEM file of the private key of the client's certificate."""
 
     def __post_init__(self) -> None:
-        _ = self.served_model, self.encryption, self.limits  # each checks its own
+        _ = self.served_model, self.encryption, self.limits  # each of them checks its settings
 
     @property
     def server(self) -> str:
-        """The address, given or not."""
+        """Address of the server, also if it was not given."""
         return self.address or DEFAULT_ADDRESSES[self.transport]
 
     @property
@@ -55,13 +56,13 @@ class ServerOptions:
 
     @property
     def encryption(self) -> Tls | None:
-        """None for unencrypted connections."""
+        """How the connection is encrypted; None if it is not."""
         files = (self.tls_ca, self.tls_certificate, self.tls_key)
         return Tls(*files) if self.tls or any(files) else None
 
     @property
     def limits(self) -> Limits:
-        """Of batches, time and tries."""
+        """How much is sent at the same time, and how long the client waits."""
         return Limits(
             batch_size=self.batch_size,
             in_flight=self.in_flight,
@@ -70,7 +71,7 @@ class ServerOptions:
         )
 
     def connect(self) -> Client:
-        """The client of that server."""
+        """Opens a client of this server."""
         return Client(
             self.server, self.transport, model=self.served_model, limits=self.limits, tls=self.encryption
         )

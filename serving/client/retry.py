@@ -1,4 +1,4 @@
-"""Another try, later, for what may then succeed. Predictions change nothing on the server: none is unsafe."""
+"""Repeats a request that may succeed later. That is safe: predictions change nothing on the server."""
 
 import asyncio
 import random
@@ -7,21 +7,28 @@ from typing import TypeVar
 
 ResultT = TypeVar("ResultT")
 
-FIRST_PAUSE = 0.1  # seconds
-LONGEST_PAUSE = 5.0  # seconds
+FIRST_PAUSE = 0.1
+"""Longest pause before the second attempt, in seconds."""
+LONGEST_PAUSE = 5.0
+"""Longest pause before any attempt, in seconds."""
 
 
-async def retrying(
+async def with_retries(
     attempt: Callable[[], Awaitable[ResultT]], retries: int, is_temporary: Callable[[Exception], bool]
 ) -> ResultT:
-    """Awaits `attempt()`, and again after each temporary failure, up to `retries` times more.
+    """Awaits `attempt()`, and repeats it after a temporary failure.
 
-    Pauses double from FIRST_PAUSE to LONGEST_PAUSE, and each is drawn between nothing and that ("full
-    jitter": Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), so that clients of one
-    server do not come back all at once.
+    The limit of the pauses doubles from FIRST_PAUSE to LONGEST_PAUSE. Each pause is drawn at random between 0
+    and its limit ("full jitter": Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), so
+    that the clients of a server do not all come back at the same moment.
+
+    Args:
+        attempt: makes one attempt.
+        retries: most attempts after the first.
+        is_temporary: whether an attempt that failed with this exception may succeed later.
 
     Raises:
-        Exception: the last failure.
+        Exception: the failure of the last attempt.
     """
     for number in range(retries):
         try:
@@ -29,6 +36,6 @@ async def retrying(
         except Exception as error:
             if not is_temporary(error):
                 raise
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**number)
-        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 (no secret)
+        limit = min(LONGEST_PAUSE, FIRST_PAUSE * 2**number)
+        await asyncio.sleep(random.uniform(0, limit))  # noqa: S311 (no secret)
     return await attempt()

@@ -16,13 +16,8 @@ import cv2
 import grpc
 import numpy as np
 import pytest
-
-from tfrecords_builder.cli.startup import load_tensorflow
-
-load_tensorflow()
-
-import tensorflow as tf  # noqa: E402
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 SIDE = 24
 UNDECODABLE = b"broken inside"  # an image that holds these bytes is INVALID to the server

@@ -1,11 +1,14 @@
 """`python -m serving.client` as its users call it."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,7 +94,35 @@ def test_csv(call_rest, folder):
     assert {row["label"] for row in rows} == {"NORMAL", "PNEUMONIA"}
 
 
-def test_overlays_have_names_of_their_own(call_rest, folder, tmp_path):
+def read_terminal(terminal) -> str:
+    """What is written to a pseudo-terminal until the process at its other end closes it."""
+    written = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(terminal, 1 << 16):
+            written += part
+    os.close(terminal)
+    return written.decode()
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_lines_go_to_a_pipe_while_a_terminal_shows_the_progress(server, folder, form):
+    terminal, stderr = pty.openpty()
+    options = ["--transport", "rest", "--address", server.address("rest"), form]
+    command = [sys.executable, "-m", "serving.client", *options, folder]
+    with ThreadPoolExecutor() as executor:
+        shown = executor.submit(read_terminal, terminal)
+        try:
+            done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        finally:
+            os.close(stderr)
+
+    assert done.returncode == 0, shown.result()
+    assert all(path in done.stdout for path in find_images([str(folder)]))
+    assert "X-rays" in shown.result()
+    assert str(folder) not in shown.result()
+
+
+def test_every_overlay_has_another_name(call_rest, folder, tmp_path):
     overlays = tmp_path / "deep" / "overlays"
     done = call_rest("--json", "--overlay", overlays, folder)
     assert done.returncode == 0, done.stderr

@@ -10,28 +10,33 @@ from serving.client.answers import Explanation, Prediction
 from serving.client.background import BackgroundLoop
 from serving.client.errors import ServerFailed, ServerUnavailable, ServerUnreachable
 from serving.client.images import EncodedOrPath, ImageT, LoadedImage, batches
-from serving.client.in_flight import InFlight
-from serving.client.retry import retrying
-from serving.client.transport import DEFAULT_ADDRESSES, ServedModel, Tls, Transport, TransportName
+from serving.client.in_flight import RequestsInFlight
+from serving.client.retry import with_retries
+from serving.client.transport import ServedModel, Tls, Transport, TransportName
+from serving.names import DEFAULT_ADDRESSES
 
 AnswerT = TypeVar("AnswerT", bound=Prediction)
-_Answered = list[tuple[ImageT, AnswerT]]
+_AnsweredBatch = list[tuple[ImageT, AnswerT]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How much a client sends at a time, and how long it waits."""
+    """How much a client sends at the same time, and how long it waits for answers.
+
+    Raises:
+        ValueError: for a limit that lets nothing be sent.
+    """
 
     batch_size: int = 32
     """Most images in a request."""
     batch_bytes: int = 16 << 20  # 16 MiB
-    """Most bytes of images in a request, unless one image alone has more."""
+    """Most bytes of images in a request. An image that is larger is sent in a request on its own."""
     in_flight: int = 4
-    """Most requests at a time."""
+    """Most requests that are sent and not answered yet."""
     deadline: float = 30.0
-    """For each try of a request, in seconds."""
+    """Seconds until each attempt of a request must be answered."""
     retries: int = 6
-    """Most tries of a request after the first."""
+    """Most further attempts of a request after the first."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "batch_bytes", "in_flight"):
@@ -46,18 +51,25 @@ class Limits:
 class Client:
     """Calls a server that serves the exported classifier.
 
-    Images are encoded JPEG, PNG, BMP or GIF files: their bytes, or paths. What no server would decode is not
-    sent: its answer has `valid` false and the reason. The rest goes in batches, several at a time, and no
-    more of them are in memory than are on their way. A batch that meets a server which is overloaded,
-    restarting, or has reset the connection is sent again, after growing pauses. All methods may be called
-    from several threads.
+    Images are JPEG, PNG, BMP or GIF files: their content as bytes, or their paths. An image that every server
+    would refuse is not sent: its answer has `valid` false and the reason. All other images are sent in
+    batches, several at the same time; only the batches that are being sent are in memory. If the server is
+    overloaded or restarting, or the connection breaks, a batch is sent again after pauses that grow.
+
+    All methods may be called from several threads. The client is also a context manager, for `with` and for
+    `async with`, which closes it.
 
     Args:
-        address: HOST:PORT; for REST also a URL. None for the transport's usual port on this machine.
-        transport: `grpc` (which imports TensorFlow) or `rest`.
-        model: name, and version or label.
-        limits: of batches, time and tries.
-        tls: None for unencrypted connections.
+        address: HOST:PORT of the server; for REST also a URL. None for this machine, at the usual port of the
+            transport.
+        transport: `grpc` (which needs TensorFlow, and loads it) or `rest`.
+        model: the model's name, and its version or label.
+        limits: how much is sent at the same time, and how long the client waits.
+        tls: how connections are encrypted; None for connections that are not.
+
+    Raises:
+        ValueError: for another transport.
+        UserError: if a file of `tls` cannot be used.
 
     Example:
         with Client("127.0.0.1:8501", "rest") as client:
@@ -80,48 +92,55 @@ class Client:
         self._background = BackgroundLoop()
 
     def predict(self, images: Iterable[EncodedOrPath]) -> list[Prediction]:
-        """One prediction per image, in their order.
+        """Returns one prediction for each image, in the order of the images.
 
         Raises:
-            ServingError: if the server did not answer; then there are no answers at all. See `predict_each`.
+            ServingError: if the server did not answer about all images. The answers that arrived are lost;
+                `predict_each` returns them.
         """
         return [answer for _, answer in self.predict_each(images)]
 
     def explain(self, images: Iterable[EncodedOrPath]) -> list[Explanation]:
-        """One prediction with heatmap and overlay per image, in their order; raises as `predict`."""
+        """Returns one prediction with its heatmap and overlay for each image, in the order of the images.
+
+        Raises:
+            ServingError: if the server did not answer about all images.
+        """
         return [answer for _, answer in self.explain_each(images)]
 
     def predict_each(self, images: Iterable[ImageT]) -> Iterator[tuple[ImageT, Prediction]]:
-        """Every image with its prediction, in their order, as they come; for more images than fit in memory.
+        """Yields each image with its prediction as soon as it is known, in the order of the images.
+
+        There may be more images than fit into memory.
 
         Raises:
-            ServingError: once the server has failed to answer a batch in spite of retries. No further batch
-                is sent, and what was on its way, and answered, comes before the error.
+            ServingError: if the server has not answered a batch after all attempts. Answers about other
+                batches that were sent before are yielded first; no further batch is sent.
         """
         return self._each(images, Prediction)
 
     def explain_each(self, images: Iterable[ImageT]) -> Iterator[tuple[ImageT, Explanation]]:
-        """As `predict_each`, with heatmaps and overlays."""
+        """Does what `predict_each` does, with heatmaps and overlays."""
         return self._each(images, Explanation)
 
     async def predict_async(self, images: Iterable[EncodedOrPath]) -> list[Prediction]:
-        """As `predict`, without blocking the event loop."""
+        """Does what `predict` does, without blocking the event loop."""
         return [answer async for _, answer in self.predict_each_async(images)]
 
     async def explain_async(self, images: Iterable[EncodedOrPath]) -> list[Explanation]:
-        """As `explain`, without blocking the event loop."""
+        """Does what `explain` does, without blocking the event loop."""
         return [answer async for _, answer in self.explain_each_async(images)]
 
     def predict_each_async(self, images: Iterable[ImageT]) -> AsyncIterator[tuple[ImageT, Prediction]]:
-        """As `predict_each`, without blocking the event loop."""
+        """Does what `predict_each` does, without blocking the event loop."""
         return self._each_async(images, Prediction)
 
     def explain_each_async(self, images: Iterable[ImageT]) -> AsyncIterator[tuple[ImageT, Explanation]]:
-        """As `explain_each`, without blocking the event loop."""
+        """Does what `explain_each` does, without blocking the event loop."""
         return self._each_async(images, Explanation)
 
     def close(self) -> None:
-        """Gives up what is on its way, and closes the connections."""
+        """Cancels the requests that are not answered yet, and closes the connections."""
         if not self._background.closed:
             self._background.run(self._transport.close())
             self._background.close()
@@ -143,44 +162,44 @@ class Client:
         await asyncio.to_thread(self.close)
 
     def _each(self, images: Iterable[ImageT], answer: type[AnswerT]) -> Iterator[tuple[ImageT, AnswerT]]:
-        in_flight = self._send(images, answer)
+        requests = self._requests(images, answer)
         try:
-            while answered := self._background.run(in_flight.next()):
+            while answered := self._background.run(requests.next()):
                 yield from answered
         finally:
-            self._background.run(in_flight.close())
+            self._background.run(requests.close())
 
     async def _each_async(
         self, images: Iterable[ImageT], answer: type[AnswerT]
     ) -> AsyncIterator[tuple[ImageT, AnswerT]]:
-        in_flight = self._send(images, answer)
+        requests = self._requests(images, answer)
         try:
-            while answered := await self._background.wait(in_flight.next()):
-                for pair in answered:
-                    yield pair
+            while answered := await self._background.wait(requests.next()):
+                for image_and_answer in answered:
+                    yield image_and_answer
         finally:
-            await self._background.wait(in_flight.close())
+            await self._background.wait(requests.close())
 
-    def _send(
+    def _requests(
         self, images: Iterable[ImageT], answer: type[AnswerT]
-    ) -> InFlight[list[LoadedImage[ImageT]], _Answered[ImageT, AnswerT]]:
-        return InFlight(
+    ) -> RequestsInFlight[list[LoadedImage[ImageT]], _AnsweredBatch[ImageT, AnswerT]]:
+        return RequestsInFlight(
             batches(images, self._limits.batch_size, self._limits.batch_bytes),
-            lambda batch: self._answer(batch, answer),
+            lambda batch: self._answer_batch(batch, answer),
             self._limits.in_flight,
         )
 
-    async def _answer(
+    async def _answer_batch(
         self, batch: list[LoadedImage[ImageT]], answer: type[AnswerT]
-    ) -> _Answered[ImageT, AnswerT]:
-        sent = [loaded.encoded for loaded in batch if not loaded.problem]
-        answers = iter(await self._request(sent, answer) if sent else [])
+    ) -> _AnsweredBatch[ImageT, AnswerT]:
+        ready = [loaded.encoded for loaded in batch if not loaded.problem]
+        answers = iter(await self._send(ready, answer) if ready else [])
         return [
             (loaded.image, answer.invalid(loaded.problem) if loaded.problem else next(answers))
             for loaded in batch
         ]
 
-    async def _request(self, images: list[bytes], answer: type[AnswerT]) -> list[AnswerT]:
+    async def _send(self, images: list[bytes], answer: type[AnswerT]) -> list[AnswerT]:
         async def attempt() -> list[AnswerT]:
             try:
                 outputs = await self._transport.call(answer.signature, images, self._limits.deadline)
@@ -192,16 +211,22 @@ class Client:
                 answers = answer.from_outputs(outputs)
             except (KeyError, TypeError, ValueError) as error:
                 raise ServerFailed(
-                    f"the model's answer is not that of {answer.signature!r}: {error!r}"
+                    f"the reply of the model does not have the outputs of {answer.signature!r}: {error!r}"
                 ) from None
             if len(answers) != len(images):
-                raise ServerFailed(f"the server answered {len(answers)} images of {len(images)}")
+                raise ServerFailed(
+                    f"the reply of the model has answers about {len(answers)} images, "
+                    f"but {len(images)} were sent"
+                )
             return answers
 
-        return await retrying(attempt, self._limits.retries, self._is_temporary)
+        return await with_retries(attempt, self._limits.retries, self._is_temporary)
 
     def _is_temporary(self, error: Exception) -> bool:
-        """A server that cannot be reached is restarting if it was there before; else the address is wrong."""
+        """Whether the same request may succeed later.
+
+        A server that cannot be reached is restarting if it was reached before. Else the address is wrong.
+        """
         if isinstance(error, ServerUnreachable):
             return self._was_reached
         return isinstance(error, ServerUnavailable)
@@ -210,13 +235,13 @@ class Client:
 def open_transport(
     address: str | None, transport: TransportName, model: ServedModel, tls: Tls | None
 ) -> Transport:
-    """Prepares connections; the first call makes them."""
+    """Prepares connections to a server; the first call makes them. See `Client`."""
     if transport == "rest":
         from serving.client.rest_transport import RestTransport
 
         return RestTransport(address or DEFAULT_ADDRESSES["rest"], model, tls)
     if transport == "grpc":
-        from serving.client.grpc_transport import GrpcTransport  # imports all of TensorFlow
+        from serving.client.grpc_transport import GrpcTransport  # it loads TensorFlow
 
         return GrpcTransport(address or DEFAULT_ADDRESSES["grpc"], model, tls)
     raise ValueError(f"transport must be 'grpc' or 'rest'. Received: {transport!r}")
