@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.server.servable import DEFAULT_SIGNATURE, Servable
+from serving.names import DEFAULT_SIGNATURE
+from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"

@@ -17,10 +17,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from serving.names import DEFAULT_SIGNATURE
 from serving.server import example_apis, tensors
 from serving.server.metrics import Metrics
 from serving.server.models import Models
-from serving.server.servable import DEFAULT_SIGNATURE, Servable
+from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
 
 MESSAGE_LIMIT = 1024  # characters of an error's text, as TensorFlow Serving cuts it

@@ -12,11 +12,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.names import BYTES_SUFFIX
 from serving.server.status import StatusError, invalid_argument
 from serving.server.tensors import dtype_of, type_name
-
-BYTES_SUFFIX = "_bytes"
-"""String outputs whose names end so are base64 in replies; all others are written as they are."""
 
 _QUOTED = 256  # characters of JSON that an error quotes
 _BYTE_ORDER_MARK = "\ufeff"

@@ -21,11 +21,12 @@ import grpc
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from serving.names import DEFAULT_SIGNATURE
 from serving.server import example_apis, json_tensor
 from serving.server.grpc_services import model_metadata, model_status
 from serving.server.metrics import Metrics
 from serving.server.models import Models
-from serving.server.servable import DEFAULT_SIGNATURE, Servable
+from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
 from serving.version_folders import LARGEST_VERSION
 

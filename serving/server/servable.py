@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.export import EXTRA_ASSETS, WARMUP_FILE
+from serving.names import DEFAULT_SIGNATURE, EXTRA_ASSETS, WARMUP_FILE
 from serving.server import tensors
 from serving.server.batching import Batching, batched
 from serving.server.status import StatusError, from_tensorflow, invalid_argument
 from tfrecords_builder import storage
 
-DEFAULT_SIGNATURE = "serving_default"
 PREDICT_METHOD = "tensorflow/serving/predict"
 TAG = "serve"
 MOST_WARMUP_RECORDS = 1000

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serving.export import WARMUP_BATCH_SIZES
+from serving.exporting.warm_up import WARMUP_BATCH_SIZES
 from serving.server.batching import Batching
 from serving.server.config_files import read_model_config, read_monitoring_config
 from serving.server.metrics import DEFAULT_PATH

@@ -8,8 +8,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pipeline import runs
-from serving import export as export_module
-from serving.export import ExportRefused, export
+from serving.export import export
+from serving.exporting import publish, saved_model
+from serving.exporting.comparison import ExportRefused
+from serving.version_folders import newest_version, version_folders
 from tfrecords_builder.errors import UserError
 
 
@@ -35,7 +37,7 @@ def test_a_version_is_never_replaced(finished_run, models):
     assert (Path(models) / "pneumonia/1/saved_model.pb").read_bytes() == before
 
 
-def test_the_version_says_which_run_it_is(finished_run, models):
+def test_a_version_identifies_its_run(finished_run, models):
     inside = Path(models) / "pneumonia/1/assets.extra/run"
 
     for name in ("config.json", "environment.json", "operating_point.json", "dataset.json"):
@@ -44,7 +46,7 @@ def test_the_version_says_which_run_it_is(finished_run, models):
     assert (inside / "model.keras.sha256").read_text() == f"{digest}\n"
 
 
-def test_it_is_warmed_with_requests_that_every_signature_answers(models):
+def test_a_version_has_warm_up_requests_that_every_signature_answers(models):
     folder = f"{models}/pneumonia/1"
     signatures = tf.saved_model.load(folder).signatures
     sizes = {}
@@ -58,7 +60,7 @@ def test_it_is_warmed_with_requests_that_every_signature_answers(models):
     assert sizes == {name: [1, 8, 32] for name in ("serving_default", "gradcam", "pixels")}
 
 
-def test_the_graph_needs_nothing_that_a_server_has_not(models):
+def test_the_graph_needs_no_python_xla_or_gpu(models):
     saved = saved_model_pb2.SavedModel.FromString((Path(models) / "pneumonia/1/saved_model.pb").read_bytes())
     graph = saved.meta_graphs[0].graph_def
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
@@ -72,12 +74,12 @@ def test_the_graph_needs_nothing_that_a_server_has_not(models):
     assert not compiled
 
 
-def test_a_model_that_answers_otherwise_is_not_published(finished_run, tmp_path, monkeypatch):
-    class Swapped(export_module.ServedClassifier):
+def test_a_model_that_answers_differently_from_its_run_is_not_published(finished_run, tmp_path, monkeypatch):
+    class Swapped(saved_model.ServedClassifier):
         def _probability(self, images):
             return 1 - super()._probability(images)
 
-    monkeypatch.setattr(export_module, "ServedClassifier", Swapped)
+    monkeypatch.setattr(saved_model, "ServedClassifier", Swapped)
 
     with pytest.raises(ExportRefused, match="nothing was published"):
         export(finished_run, str(tmp_path))
@@ -85,7 +87,7 @@ def test_a_model_that_answers_otherwise_is_not_published(finished_run, tmp_path,
     assert names(tmp_path / "pneumonia") == []
 
 
-def test_a_model_whose_weights_are_no_numbers_is_not_published(finished_run, tmp_path, monkeypatch):
+def test_a_model_whose_weights_are_not_finite_is_not_published(finished_run, tmp_path, monkeypatch):
     loaded = runs.load(finished_run)
     logit = loaded.model.get_layer("logit")
     logit.set_weights([np.full_like(weights, np.nan) for weights in logit.get_weights()])
@@ -97,15 +99,13 @@ def test_a_model_whose_weights_are_no_numbers_is_not_published(finished_run, tmp
     assert names(tmp_path / "pneumonia") == []
 
 
-def test_while_it_is_written_no_server_takes_it_for_a_version(finished_run, tmp_path, monkeypatch):
+def test_an_unfinished_version_has_a_name_that_servers_ignore(finished_run, tmp_path, monkeypatch):
     seen = []
-    check = export_module._check_answers
 
-    def looking(loaded, folder):
+    def look(run, folder):
         seen.extend(names(tmp_path / "pneumonia"))
-        check(loaded, folder)
 
-    monkeypatch.setattr(export_module, "_check_answers", looking)
+    monkeypatch.setattr(publish, "refuse_other_answers", look)
 
     export(finished_run, str(tmp_path))
 
@@ -122,3 +122,54 @@ def test_an_unfinished_run_is_refused(finished_run, tmp_path):
         export(str(tmp_path), str(tmp_path / "models"))
 
     assert not (tmp_path / "models").exists()
+
+
+@pytest.fixture
+def run_behind_a_url(finished_run, tmp_path):
+    """The finished run, copied to `ram://`, the file system of TensorFlow in the memory of this process."""
+    url = f"ram://{tmp_path.name}/run"
+    for path in Path(finished_run).rglob("*"):
+        if path.is_file() and path.suffix in (".json", ".keras"):
+            copy = f"{url}/{path.relative_to(finished_run)}"
+            tf.io.gfile.makedirs(copy.rpartition("/")[0])
+            tf.io.gfile.copy(str(path), copy)
+    return url
+
+
+def files(folder: str) -> set[str]:
+    return {
+        f"{parent}/{name}".removeprefix(f"{folder}/")
+        for parent, _, found in tf.io.gfile.walk(folder)
+        for name in found
+    }
+
+
+def test_a_run_and_models_behind_a_url(run_behind_a_url, models, tmp_path, images):
+    behind_a_url = f"ram://{tmp_path.name}/models"
+    base_path = f"{behind_a_url}/pneumonia"
+    tf.io.gfile.makedirs(f"{base_path}/0002")
+
+    folder = export(run_behind_a_url, behind_a_url)
+
+    assert folder == newest_version(behind_a_url) == f"{base_path}/3"
+    assert version_folders(base_path) == {2: f"{base_path}/0002", 3: folder}
+    assert set(tf.io.gfile.listdir(base_path)) == {"0002", "3"}
+    assert files(folder) == files(f"{models}/pneumonia/1")
+    there, here = (
+        tf.saved_model.load(version).signatures["pixels"](image=tf.constant(images))
+        for version in (folder, f"{models}/pneumonia/1")
+    )
+    np.testing.assert_allclose(there["probability"], here["probability"], atol=1e-6)
+
+
+def test_a_number_that_another_export_has_taken_meanwhile_is_refused(finished_run, tmp_path, monkeypatch):
+    def publish_another(run, folder):
+        (tmp_path / "pneumonia/1").mkdir()
+
+    monkeypatch.setattr(publish, "refuse_other_answers", publish_another)
+
+    with pytest.raises(UserError, match="never replaced"):
+        export(finished_run, str(tmp_path))
+
+    assert names(tmp_path / "pneumonia/1") == []
+    assert names(tmp_path / "pneumonia") == ["1"]

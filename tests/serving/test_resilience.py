@@ -17,9 +17,9 @@ import pytest
 import tensorflow as tf
 
 from pipeline import runs
-from serving.export import EXTRA_ASSETS
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.local import LocalConfig, serving
+from serving.names import EXTRA_ASSETS
 from serving.server.batching import Batching
 from serving.server.grpc_services import PredictionService
 from serving.server.rest_api import RestApi

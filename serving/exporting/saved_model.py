@@ -1,0 +1,46 @@
+"""Writes the folder of a version: the SavedModel, its warm-up requests, and files that identify its run."""
+
+import hashlib
+
+import tensorflow as tf
+
+from pipeline import operating_point, runs
+from pipeline.runs import Run
+from serving.exporting.warm_up import write_warm_up
+from serving.names import EXTRA_ASSETS
+from serving.signatures import ServedClassifier
+from tfrecords_builder import manifest, storage
+
+GRAPH_FILE = "saved_model.pb"
+
+_FILES_OF_RUN = (
+    runs.CONFIG,
+    runs.ENVIRONMENT,
+    operating_point.FILE_NAME,
+    manifest.FILE_NAME,
+    f"{runs.EVALUATION}/metrics.json",
+)
+
+
+def write(run: Run, folder: str) -> None:
+    """Writes a version.
+
+    Args:
+        run: the run whose model is written.
+        folder: the new folder of the version; a path or a URL.
+    """
+    served = ServedClassifier(run.model, run.preprocessing, run.operating_point)
+    tf.saved_model.save(served, folder, signatures=served.signatures())
+    write_warm_up(run.preprocessing, folder)
+    _write_origin(run, storage.join(folder, EXTRA_ASSETS, "run"))
+
+
+def _write_origin(run: Run, folder: str) -> None:
+    """Copies the small files of the run, and writes the SHA-256 digest of its model file."""
+    for name in _FILES_OF_RUN:
+        source = storage.join(run.folder, name)
+        if storage.exists(source):
+            storage.write(storage.join(folder, name), storage.read(source))
+    with tf.io.gfile.GFile(storage.join(run.folder, runs.MODEL), "rb") as model:
+        digest = hashlib.sha256(model.read()).hexdigest()
+    storage.write(storage.join(folder, f"{runs.MODEL}.sha256"), f"{digest}\n")
