@@ -47,8 +47,11 @@ class GradcamConfig:
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder of a finished run: a path or a URL."""
-    images: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE")]
-    """X-ray files: JPEG, PNG, BMP, GIF or DICOM."""
+    images: Annotated[
+        tyro.conf.Positional[tuple[str, ...]],
+        tyro.conf.arg(metavar="IMAGE", help_behavior_hint="(at least one is required)"),
+    ]
+    """X-ray files: JPEG, PNG, BMP, GIF, or DICOM if the extra `dicom` is installed."""
     output: str = "gradcam"
     """Folder that the pictures are written to."""
 
