@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.synthesize import draw
+from tfrecords_builder.synthetic_xray import draw
 
 JPEG_QUALITY = 80  # gives 1300x950 about 100 kB, as the files of the public dataset have
 IMAGES = 64

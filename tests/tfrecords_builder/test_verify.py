@@ -11,9 +11,10 @@ from tfrecords_builder import Preprocessing, manifest
 from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.faults import find_faults
 from tfrecords_builder.manifest import Shard
 from tfrecords_builder.records import Record, deserialize, serialize
-from tfrecords_builder.verify import VerifyConfig, main, verify
+from tfrecords_builder.verify import VerifyConfig, main
 
 FLIPS = 200
 
@@ -31,7 +32,7 @@ def copy(built, tmp_path) -> Path:
 
 
 def faults(folder) -> list[str]:
-    return [str(fault) for fault in verify(VerifyConfig(str(folder)))]
+    return [str(fault) for fault in find_faults(str(folder))]
 
 
 @pytest.mark.parametrize("encoding", ["raw", "png", "jpeg"])
@@ -43,7 +44,7 @@ def test_records_as_they_were_built_have_no_fault(source, tmp_path, encoding):
     assert faults(tmp_path) == []
 
 
-def test_every_flip_of_a_bit_is_found_and_its_file_is_named(copy):
+def test_every_flipped_bit_is_found_and_its_file_is_named(copy):
     draw = random.Random(0)
     files = sorted(copy.iterdir())
     for _ in range(FLIPS):
@@ -61,18 +62,18 @@ def test_every_flip_of_a_bit_is_found_and_its_file_is_named(copy):
     assert faults(copy) == []
 
 
-def test_a_flip_in_a_record_names_the_record(copy):
+def test_a_flipped_bit_in_a_record_names_the_record(copy):
     path = next(copy.glob("train-*"))
     content = bytearray(path.read_bytes())
     sizes = [len(record) + 16 for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
     content[sum(sizes[:5]) + 20] ^= 1
     path.write_bytes(content)
 
-    assert any(fault.startswith(f"{path.name}: record 5: damaged") for fault in faults(copy))
+    assert any(fault.startswith(f"{path.name}: record 5: is damaged") for fault in faults(copy))
 
 
 @pytest.mark.parametrize("change", ["missing", "cut", "longer", "another"])
-def test_a_shard_that_is_not_what_it_was(copy, change):
+def test_a_changed_shard_is_named(copy, change):
     path = next(copy.glob("val-*"))
     if change == "missing":
         path.unlink()
@@ -88,16 +89,16 @@ def test_a_shard_that_is_not_what_it_was(copy, change):
 
 
 def rewritten(folder: Path, split: str, change) -> None:
-    """Changes the records of a split, and everything in dataset.json so that it fits."""
+    """Changes the records of a split, and the digest and size in dataset.json so that they fit."""
     path = next(folder.glob(f"{split}-*"))
     records = [deserialize(one) for one in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in change(records):
             writer.write(serialize(record) if isinstance(record, Record) else record)
-    told = manifest.load(str(folder))
+    content = manifest.load(str(folder))
     shard = Shard(
         path.name,
-        told.splits[split].shards[0].records,
+        content.splits[split].shards[0].records,
         path.stat().st_size,
         hashlib.sha256(path.read_bytes()).hexdigest(),
     )
@@ -105,10 +106,10 @@ def rewritten(folder: Path, split: str, change) -> None:
 
 
 def redescribed(folder: Path, split: str, **changes) -> None:
-    """Changes what dataset.json says of a split, as its writer would have."""
-    told = manifest.load(str(folder))
-    splits = told.splits | {split: dataclasses.replace(told.splits[split], **changes)}
-    (folder / "dataset.json").write_text(dataclasses.replace(told, splits=splits).to_json())
+    """Changes what dataset.json says about a split, and its own digest so that it fits."""
+    content = manifest.load(str(folder))
+    splits = content.splits | {split: dataclasses.replace(content.splits[split], **changes)}
+    (folder / "dataset.json").write_text(dataclasses.replace(content, splits=splits).to_json())
 
 
 def with_first(**changes):
@@ -118,16 +119,16 @@ def with_first(**changes):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (with_first(label=7), "record 0: label 7"),
-        (with_first(image=b"short"), "record 0: 5 bytes of pixels, expected 256"),
-        (with_first(sha256="abc"), "record 0: sha256"),
+        (with_first(label=7), "record 0: has label 7"),
+        (with_first(image=b"short"), "record 0: has 5 bytes of pixels, expected 256"),
+        (with_first(sha256="abc"), "record 0: has the sha256"),
         (lambda records: [b"\xff\xff\xff", *records[1:]], "record 0: not a tf.train.Example"),
         (lambda records: records[:-1], "dataset.json says"),
-        (lambda records: [records[1], *records[1:]], "in 2 records"),
+        (lambda records: [records[1], *records[1:]], "is in 2 records"),
         (lambda records: [*records[::-1]], None),
     ],
 )
-def test_what_is_wrong_inside_a_record_is_said(copy, change, words):
+def test_faults_inside_a_record_are_named(copy, change, words):
     rewritten(copy, "train", change)
 
     found = faults(copy)
@@ -145,7 +146,7 @@ def test_a_patient_on_both_sides_of_the_validation_split_is_named(copy):
     rewritten(copy, "train", note)
     rewritten(copy, "val", with_first(patient=patients[0]))
 
-    assert f"{patients[0]}: a patient both in train and in val" in faults(copy)
+    assert f"{patients[0]}: this patient is both in train and in val" in faults(copy)
 
 
 def test_the_exit_code_and_the_lines(copy, capsys):
@@ -159,12 +160,14 @@ def test_the_exit_code_and_the_lines(copy, capsys):
 
 def test_a_folder_without_records_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match=r"no dataset\.json"):
-        verify(VerifyConfig(str(tmp_path)))
+        find_faults(str(tmp_path))
 
 
 def test_wrong_counts_are_found(copy):
-    told = manifest.load(str(copy)).splits["val"]
-    redescribed(copy, "val", classes={"NORMAL": 0, "PNEUMONIA": told.records}, patients=told.patients + 1)
+    content = manifest.load(str(copy)).splits["val"]
+    redescribed(
+        copy, "val", classes={"NORMAL": 0, "PNEUMONIA": content.records}, patients=content.patients + 1
+    )
 
-    assert [fault for fault in faults(copy) if "val has" in fault and "patients" in fault]
-    assert [fault for fault in faults(copy) if "val has {" in fault]
+    assert [fault for fault in faults(copy) if "says that val has" in fault and "patients" in fault]
+    assert [fault for fault in faults(copy) if "says that val has {" in fault]

@@ -17,8 +17,8 @@ from tfrecords_builder.building.build import build
 from tfrecords_builder.building.engines import local
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.faults import find_faults
 from tfrecords_builder.synthesize import SynthesizeConfig, synthesize
-from tfrecords_builder.verify import VerifyConfig, verify
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def test_a_build_begun_otherwise_is_not_continued(source, tmp_path, monkeypatch)
         build(settings(other, tmp_path / "records"))
     build(settings(other, tmp_path / "records", overwrite=True))
 
-    assert verify(VerifyConfig(str(tmp_path / "records"))) == []
+    assert find_faults(str(tmp_path / "records")) == []
 
 
 def test_records_that_are_replaced_stay_until_the_new_ones_are_whole(source, tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_records_that_are_replaced_stay_until_the_new_ones_are_whole(source, tmp
         name: data for name, data in before.items() if (tmp_path / "records" / name).read_bytes() == data
     }
     assert after == before
-    assert verify(VerifyConfig(str(tmp_path / "records"))) == []
+    assert find_faults(str(tmp_path / "records")) == []
 
 
 def test_a_full_disk_is_said_in_one_line_and_the_rest_continues(source, tmp_path, monkeypatch):
@@ -110,7 +110,7 @@ def test_a_full_disk_is_said_in_one_line_and_the_rest_continues(source, tmp_path
             build(settings(source, tmp_path / "records"))
     build(settings(source, tmp_path / "records"))
 
-    assert verify(VerifyConfig(str(tmp_path / "records"))) == []
+    assert find_faults(str(tmp_path / "records")) == []
 
 
 def killed_and_continued(source: Path, folder: Path, draw: random.Random, longest: float) -> dict[str, bytes]:

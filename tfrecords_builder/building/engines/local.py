@@ -42,6 +42,7 @@ def build_with_threads(
         records = progress(itertools.chain.from_iterable(batches), len(images), "building")
         for planned in plan:
             build.add(write_shard(build.folder, planned, records))
+        next(records, None)  # `progress` logs its last line when it is asked for more than the last record
 
 
 def _map_ahead(

@@ -1,0 +1,203 @@
+"""Finds what is wrong with a folder of records.
+
+It checks `dataset.json` (its own digest), every shard (size, digest, the CRCs of its records), every record
+(its features, label and image size), the counts, and that no patient is both in `train` and in `val`.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from tfrecords_builder import manifest, storage
+from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.manifest import Manifest, Shard, SplitContent
+from tfrecords_builder.records import CLASS_NAMES, Record, Split, deserialize
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PATIENTS_SHOWN = 5  # in a warning
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """Something that is not as it was built."""
+
+    where: str
+    """File, and number of the record (the first is 0) if it is in a record."""
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardContent:
+    """What a shard holds, by reading it."""
+
+    faults: list[Fault] = dataclasses.field(default_factory=list)
+    labels: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    patients: set[str] = dataclasses.field(default_factory=set)
+    sources: list[str] = dataclasses.field(default_factory=list)
+
+
+def find_faults(records: str, workers: int = 1) -> list[Fault]:
+    """Reads a folder of records and returns its faults. There are none if it is as it was built.
+
+    Args:
+        records: folder of the records; a path or a URL.
+        workers: number of threads; each reads one shard at a time.
+
+    Raises:
+        UserError: if the folder has no `dataset.json`.
+    """
+    try:
+        text = manifest.read_text(records)
+        content = Manifest.from_json(text)
+    except ValueError as error:
+        return [Fault(manifest.FILE_NAME, str(error))]
+    faults = []
+    if text != content.to_json():
+        faults.append(Fault(manifest.FILE_NAME, "its text was changed, although its content is the same"))
+    faults += _unknown_shards(records, content)
+    shards = _read_shards(records, content, workers)
+    for split, described in content.splits.items():
+        in_split = [shards[shard.name] for shard in described.shards]
+        faults += [fault for shard in in_split for fault in shard.faults]
+        if not any(shard.faults for shard in in_split):  # otherwise the counts are wrong for that reason
+            faults += _count_faults(split, described, in_split)
+    return faults + _repeated_sources(shards.values()) + _shared_patients(content, shards)
+
+
+def _unknown_shards(folder: str, content: Manifest) -> list[Fault]:
+    known = {shard.name for split in content.splits.values() for shard in split.shards}
+    names = (path.rpartition("/")[2] for path in tf.io.gfile.glob(storage.join(folder, "*.tfrecord")))
+    return [
+        Fault(name, "dataset.json does not name this file") for name in sorted(names) if name not in known
+    ]
+
+
+def _read_shards(folder: str, content: Manifest, workers: int) -> dict[str, _ShardContent]:
+    """Reads all shards; returns their contents by name."""
+    shards = [shard for split in content.splits.values() for shard in split.shards]
+    with ThreadPoolExecutor(workers) as pool:
+        contents = pool.map(lambda shard: _read_shard(folder, shard, content), shards)
+        names = [shard.name for shard in shards]
+        return dict(zip(names, progress(contents, len(shards), "verifying"), strict=True))
+
+
+def _read_shard(folder: str, shard: Shard, content: Manifest) -> _ShardContent:
+    path = storage.join(folder, shard.name)
+    found = _ShardContent(faults=list(_file_faults(path, shard)))
+    num_records = 0
+    for number, serialized in enumerate(_read_records(path, shard, found.faults)):
+        num_records += 1
+        where = f"{shard.name}: record {number}"
+        try:
+            record = deserialize(serialized)
+        except ValueError as error:
+            found.faults.append(Fault(where, str(error)))
+            continue
+        found.faults.extend(Fault(where, what) for what in _record_faults(record, content))
+        found.labels[record.label] += 1
+        found.patients.add(record.patient)
+        found.sources.append(record.source)
+    if not found.faults and num_records != shard.records:
+        found.faults.append(
+            Fault(shard.name, f"has {num_records} records, dataset.json says {shard.records}")
+        )
+    return found
+
+
+def _file_faults(path: str, shard: Shard) -> Iterator[Fault]:
+    digest = hashlib.sha256()
+    num_bytes = 0
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                num_bytes += len(block)
+    except tf.errors.OpError as error:
+        yield Fault(shard.name, f"cannot be read: {error.message}")
+        return
+    if num_bytes != shard.bytes:
+        yield Fault(shard.name, f"has {num_bytes} bytes, dataset.json says {shard.bytes}")
+    elif digest.hexdigest() != shard.sha256:
+        yield Fault(shard.name, "its sha256 differs from the one in dataset.json")
+
+
+def _read_records(path: str, shard: Shard, faults: list[Fault]) -> Iterator[bytes]:
+    """Reads the records up to the first that is damaged, and adds that one to the faults."""
+    number = 0
+    try:
+        for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            yield serialized
+            number += 1
+    except tf.errors.NotFoundError:
+        return  # `_file_faults` has reported it
+    except tf.errors.OpError as error:
+        reason = error.message.partition("[Op:")[0].partition("{{")[0].strip()
+        what = f"is damaged ({reason}), so the records after it cannot be read"
+        faults.append(Fault(f"{shard.name}: record {number}", what))
+
+
+def _record_faults(record: Record, content: Manifest) -> Iterator[str]:
+    side = content.preprocessing.image_size
+    if record.label not in range(len(CLASS_NAMES)):
+        yield f"has label {record.label}, expected 0 or 1"
+    if not _SHA256.fullmatch(record.sha256):
+        yield f"has the sha256 {record.sha256!r}, expected 64 hexadecimal digits"
+    if content.encoding == "raw":
+        if len(record.image) != side * side:
+            yield f"has {len(record.image)} bytes of pixels, expected {side * side}"
+        return
+    pixels = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.shape != (side, side):
+        yield f"its image is not a gray {content.encoding.upper()} of {side}x{side} pixels"
+
+
+def _count_faults(split: Split, described: SplitContent, shards: Sequence[_ShardContent]) -> Iterator[Fault]:
+    labels = sum((shard.labels for shard in shards), collections.Counter[int]())
+    classes = {name: labels[label] for label, name in enumerate(CLASS_NAMES)}
+    num_patients = len(_patients(shards))
+    if classes != described.classes:
+        yield Fault(manifest.FILE_NAME, f"says that {split} has {described.classes}, it has {classes}")
+    if num_patients != described.patients:
+        what = f"says that {split} has {described.patients} patients, it has {num_patients}"
+        yield Fault(manifest.FILE_NAME, what)
+
+
+def _patients(shards: Iterable[_ShardContent]) -> set[str]:
+    return {patient for shard in shards for patient in shard.patients}
+
+
+def _repeated_sources(shards: Iterable[_ShardContent]) -> list[Fault]:
+    counts = collections.Counter(source for shard in shards for source in shard.sources)
+    return [Fault(source, f"is in {count} records") for source, count in counts.items() if count > 1]
+
+
+def _shared_patients(content: Manifest, shards: Mapping[str, _ShardContent]) -> list[Fault]:
+    """Reports patients who are both in train and in val.
+
+    Patients who are also in `test` are only logged: the source may say so.
+    """
+    patients = {
+        split: _patients(shards[shard.name] for shard in described.shards)
+        for split, described in content.splits.items()
+    }
+    train, val, test = (patients.get(split, set()) for split in ("train", "val", "test"))
+    if in_test := (train | val) & test:
+        logger.warning(
+            "%d patients of test are also in train or val, by their names; the source has them so: %s ...",
+            len(in_test),
+            ", ".join(sorted(in_test)[:_PATIENTS_SHOWN]),
+        )
+    return [Fault(patient, "this patient is both in train and in val") for patient in sorted(train & val)]
