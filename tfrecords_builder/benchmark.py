@@ -1,15 +1,17 @@
-"""`python -m tfrecords_builder.benchmark SOURCE`: how close the builder comes to what OpenCV alone can do.
+"""`python -m tfrecords_builder.benchmark SOURCE`: compares the speed of the builder with OpenCV alone.
 
-The bare loop decodes, crops and resizes with the same threads and does nothing else; the builder also checks
-headers, hashes the files, serializes, writes and hashes the shards.
+OpenCV alone decodes, crops and resizes with the same number of threads, and does nothing else. The builder
+also checks headers, hashes the files, serializes records, and writes and hashes the shards.
 """
 
 import dataclasses
+import itertools
+import logging
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -19,21 +21,22 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
-from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.decoding.threads import single_threaded_opencv
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.source.folders import find_images
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
-    """Times the build of a folder of X-rays against a bare loop of OpenCV, with 1 thread and with all.
+    """Compares the speed of the builder with OpenCV alone, with 1 thread and with several threads.
 
     Raises:
-        ValueError: for settings that time nothing.
+        ValueError: if a setting is out of range.
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
@@ -42,9 +45,9 @@ class BenchmarkConfig:
         default_factory=Preprocessing
     )
     workers: int = os.cpu_count() or 1
-    """Threads."""
+    """Number of threads, where there are several."""
     repeats: int = 5
-    """Times that each is timed, in turn; one more before them only warms up."""
+    """Number of times that both are timed, alternately, after once without timing."""
 
     def __post_init__(self) -> None:
         if min(self.workers, self.repeats) < 1:
@@ -53,60 +56,81 @@ class BenchmarkConfig:
             )
 
 
-def measure(config: BenchmarkConfig) -> dict[str, list[float]]:
-    """Images per second of every repeat, by what was timed."""
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """Images per second of every repeat, with one number of threads."""
+
+    opencv: list[float] = dataclasses.field(default_factory=list)
+    build: list[float] = dataclasses.field(default_factory=list)
+
+
+def measure(config: BenchmarkConfig) -> dict[int, Rates]:
+    """Times OpenCV alone and the builder, alternately.
+
+    Returns:
+        The rates, by number of threads.
+
+    Raises:
+        UserError: if the source cannot be read.
+    """
     images = [str(Path(config.source) / image.source) for image in find_images(config.source)]
-    timed: dict[str, Callable[[], object]] = {}
-    for workers in sorted({1, config.workers}):
-        timed[f"bare OpenCV, {workers}"] = lambda workers=workers: _bare(images, config, workers)  # type: ignore[misc]
-        timed[f"build, {workers}"] = lambda workers=workers: _build(config, workers)  # type: ignore[misc]
-    rates: dict[str, list[float]] = {name: [] for name in timed}
-    turns = [name for _ in range(config.repeats + 1) for name in timed]
-    for turn, name in enumerate(progress(turns, len(turns), "timing")):
-        began = time.perf_counter()
-        timed[name]()
-        if turn >= len(timed):
-            rates[name].append(len(images) / (time.perf_counter() - began))
+    rates = {workers: Rates() for workers in sorted({1, config.workers})}
+    for repeat, workers in itertools.product(range(config.repeats + 1), rates):
+        logger.info("repeat %d of %d, threads: %d", repeat, config.repeats, workers)
+        opencv = _seconds(_run_opencv, images, config, workers)
+        build = _seconds(_run_build, config, workers)
+        if repeat > 0:  # the repeat before the first only warms up
+            rates[workers].opencv.append(len(images) / opencv)
+            rates[workers].build.append(len(images) / build)
     return rates
 
 
-def _bare(images: list[str], config: BenchmarkConfig, workers: int) -> None:
+def _seconds(function: Callable[..., None], *args: object) -> float:
+    began = time.perf_counter()
+    function(*args)
+    return time.perf_counter() - began
+
+
+def _run_opencv(images: Sequence[str], config: BenchmarkConfig, workers: int) -> None:
     def decode_crop_resize(path: str) -> None:
         config.preprocessing.crop_and_resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE))  # type: ignore[arg-type]
 
-    cv2.setNumThreads(1)
-    with ThreadPoolExecutor(workers) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(decode_crop_resize, images):
             pass
 
 
-def _build(config: BenchmarkConfig, workers: int) -> None:
+def _run_build(config: BenchmarkConfig, workers: int) -> None:
+    from tfrecords_builder.building.build import build
+
     with tempfile.TemporaryDirectory() as folder:
         build(BuildConfig(config.source, folder, config.preprocessing, workers=workers))
 
 
 def main(config: BenchmarkConfig) -> None:
-    """Prints medians, spreads and ratios."""
-    startup.load_tensorflow()
+    """Prints the rates, and how much faster several threads are."""
     rates = measure(config)
     table = Table()
-    for heading in ("what, threads", "images/s, median", "least to most", "of the bare loop"):
-        table.add_column(heading, justify="left" if heading.startswith("what") else "right")
-    for name, values in rates.items():
-        spread = f"{min(values):.0f} to {max(values):.0f}"
-        of_bare = _median_ratio(values, rates[name.replace("build", "bare OpenCV")])
-        table.add_row(name, f"{statistics.median(values):.0f}", spread, f"{of_bare:.2f}")
+    for heading in ("threads", "images per second", "median", "lowest", "highest", "relative to OpenCV"):
+        table.add_column(heading, justify="left" if heading == "images per second" else "right")
+    for workers, measured in rates.items():
+        for name, values in (("OpenCV alone", measured.opencv), ("builder", measured.build)):
+            figures = (statistics.median(values), min(values), max(values))
+            relative = _median_ratio(values, measured.opencv)
+            table.add_row(str(workers), name, *(f"{figure:.0f}" for figure in figures), f"{relative:.2f}")
     console = Console()
     console.print(table)
     if config.workers > 1:
-        speedup = _median_ratio(rates[f"build, {config.workers}"], rates["build, 1"])
-        console.print(f"{config.workers} threads build {speedup:.2f} times as fast as one")
+        speedup = _median_ratio(rates[config.workers].build, rates[1].build)
+        console.print(
+            f"with {config.workers} threads, the builder is {speedup:.2f} times as fast as with one"
+        )
 
 
-def _median_ratio(rates: list[float], others: list[float]) -> float:
-    """Of each turn, so that a machine whose speed drifts, as shared ones do, does not show."""
+def _median_ratio(rates: Sequence[float], others: Sequence[float]) -> float:
+    """The median of the ratios within each repeat, in which the drift of a shared machine's speed cancels."""
     return statistics.median(rate / other for rate, other in zip(rates, others, strict=True))
 
 
 if __name__ == "__main__":
-    run(main, BenchmarkConfig, "python -m tfrecords_builder.benchmark")
+    run(main, BenchmarkConfig, "python -m tfrecords_builder.benchmark", load=startup.load_tensorflow)
