@@ -8,8 +8,9 @@ from pipeline.augmentation import AcquisitionAugmentation
 from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.samples import Samples
 from pipeline.benchmark.timing import Meter, meter
-from pipeline.dataset import PREFETCHED_BATCHES, make_dataset
+from pipeline.dataset import make_dataset
 from pipeline.input.cache import Cache
+from pipeline.input.prefetching import PREFETCHED_BATCHES
 from pipeline.training.settings import AugmentationConfig
 from tfrecords_builder.records import features_for_training
 

@@ -59,6 +59,8 @@ def load_origins(records: str, split: Split) -> list[dict[str, str]]:
     origins = []
     with refusing_damage(records):
         for batch in batches.map(lambda serialized: tf.io.parse_example(serialized, features)):
-            columns = [[value.decode("utf-8", "replace") for value in batch[name].numpy()] for name in _ORIGIN]
+            columns = [
+                [value.decode("utf-8", "replace") for value in batch[name].numpy()] for name in _ORIGIN
+            ]
             origins += [dict(zip(_ORIGIN, row, strict=True)) for row in zip(*columns, strict=True)]
     return origins

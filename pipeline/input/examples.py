@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from pipeline.input.hosts import ShardPart
 from pipeline.input.stored_split import StoredSplit
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import features_for_training
 
 
-def shard_parts(stored: StoredSplit, parts: tuple[ShardPart, ...]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Path (string), first record (int64) and number of records (int64) of each part, each of shape (parts,)."""
+def shard_parts(stored: StoredSplit) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Path (string), first record and number of records (int64) of each part of a shard: 3 x (parts,)."""
+    parts = stored.share.parts
     return (
         tf.constant([stored.path(part.shard) for part in parts]),
         tf.constant([part.first_record for part in parts], tf.int64),
@@ -27,8 +27,7 @@ def read_part(path: tf.Tensor, first_record: tf.Tensor, num_records: tf.Tensor) 
 
 def read_in_order(stored: StoredSplit) -> tf.data.Dataset:
     """Serialized examples of this host, in the order in which they are stored."""
-    parts = shard_parts(stored, stored.share.parts)
-    return tf.data.Dataset.from_tensor_slices(parts).flat_map(read_part)
+    return tf.data.Dataset.from_tensor_slices(shard_parts(stored)).flat_map(read_part)
 
 
 def parse_batches(batches: tf.data.Dataset, stored: StoredSplit) -> tf.data.Dataset:

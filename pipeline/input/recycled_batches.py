@@ -1,4 +1,4 @@
-"""Memory for batches that is used again as soon as nobody holds it."""
+"""Memory for batches that is used again as soon as nobody holds the batch."""
 
 import weakref
 from typing import Any
@@ -11,28 +11,29 @@ ALIGNMENT_BYTES = 64
 
 
 class RecycledBatches:
-    """Hands out uint8 arrays (count, side, side, 1), and again the memory of those that have been let go.
+    """Lends uint8 batches (images, side, side, 1), in the memory of batches that nobody holds any more.
 
-    New memory costs a page fault for every 4 KiB, which takes about as long as to fill it.
+    New memory costs a page fault for every 4 KiB, which takes about as long as filling it.
 
     Args:
-        largest: images in the largest batch.
-        side: of the images, in pixels.
+        max_images: number of images of the largest batch.
+        side: side of the images, in pixels.
     """
 
-    def __init__(self, largest: int, side: int) -> None:
-        self._largest_bytes = largest * side * side
+    def __init__(self, max_images: int, side: int) -> None:
+        self._max_bytes = max_images * side * side
         self._shape = (side, side, 1)
         self._free: list[NDArray[np.uint8]] = []
         self._lent: dict[int, Any] = {}
 
-    def take(self, count: int) -> NDArray[np.uint8]:
-        """A batch with any content, C-contiguous; it may be used until it is let go."""
+    def take(self, num_images: int) -> NDArray[np.uint8]:
+        """A C-contiguous batch with arbitrary content, whose memory is lent again when nobody holds it."""
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = _aligned(self._largest_bytes)
-        batch = memory[: count * self._shape[0] * self._shape[1]].reshape(count, *self._shape)
+            memory = _aligned_memory(self._max_bytes)
+        num_bytes = num_images * self._shape[0] * self._shape[1]
+        batch = memory[:num_bytes].reshape(num_images, *self._shape)
 
         def give_back(_: object) -> None:
             del self._lent[id(memory)]
@@ -42,7 +43,7 @@ class RecycledBatches:
         return batch
 
 
-def _aligned(size: int) -> NDArray[np.uint8]:
-    memory = np.empty(size + ALIGNMENT_BYTES, np.uint8)
+def _aligned_memory(num_bytes: int) -> NDArray[np.uint8]:
+    memory = np.empty(num_bytes + ALIGNMENT_BYTES, np.uint8)
     first = -memory.ctypes.data % ALIGNMENT_BYTES
-    return memory[first : first + size]
+    return memory[first : first + num_bytes]

@@ -65,5 +65,5 @@ def test_a_damaged_image_or_one_of_another_size_is_refused_by_its_number(xrays, 
     (other,) = encoded_as(kind, [cv2.resize(xrays[2], shape[::-1])])
     records = mapped([*good, other[: int(len(other) * kept)]])
 
-    with pytest.raises(ValueError, match=f"record 2 is no image of {SIDE} pixels a side"):
+    with pytest.raises(ValueError, match=f"record 2 is no image of {SIDE}x{SIDE} pixels"):
         records.decode(np.array([1, 2]), np.empty((2, SIDE, SIDE, 1), np.uint8))

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 import tensorflow as tf
 
-from pipeline.dataset import from_service
-from pipeline.input.arrays import load_arrays
+from pipeline.input.service import from_service
+from tests.pipeline.input.contents import stored_images
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_an_epoch_from_other_hosts_holds_every_record_exactly_once(
     service, write_records, training, encoding
 ):
     records = write_records({"train": 41}, shards=6, encoding=encoding)
-    stored = Counter(image.tobytes() for image in load_arrays(records, "train")[0].numpy())
+    stored = stored_images(records)
 
     for epoch in range(2):
         batches = from_service(service, records, "train", batch_size=4, training=training, epoch=epoch)
@@ -41,7 +41,7 @@ def test_an_epoch_from_other_hosts_holds_every_record_exactly_once(
 
 def test_two_hosts_of_one_job_share_an_epoch(service, write_records):
     records = write_records({"train": 41}, shards=6)
-    stored = Counter(image.tobytes() for image in load_arrays(records, "train")[0].numpy())
+    stored = stored_images(records)
     hosts = [
         iter(from_service(service, records, "train", batch_size=4, training=True, job_name="epoch 0"))
         for _ in range(2)

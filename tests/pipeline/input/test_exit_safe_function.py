@@ -6,15 +6,17 @@ import time
 
 import pytest
 
-from pipeline.input.called_until_exit import CalledUntilExit
+from pipeline.input.exit_safe_function import ExitSafeFunction
 
 ENDS_WHILE_BATCHES_ARE_PREPARED = """
 import sys
 from pipeline.dataset import make_dataset
 
+raw, jpeg = sys.argv[1:]
 iterators = [
-    iter(make_dataset(sys.argv[1], "train", batch_size=1, training=True, cache="none", epochs=None))
-    for _ in range(16)
+    iter(make_dataset(records, "train", batch_size=1, training=True, reader=reader, epochs=epochs))
+    for records, reader in [(raw, "mapped"), (jpeg, "mapped"), (raw, "streamed")]
+    for epochs in [None, 1] * 4
 ]
 for iterator in iterators:
     next(iterator)
@@ -23,20 +25,20 @@ print("end")
 
 
 def test_it_calls_and_returns():
-    called = CalledUntilExit(lambda first, second: first + second)
+    called = ExitSafeFunction(lambda first, second: first + second)
 
     assert called(1, 2) == 3
 
 
-def test_a_failure_is_the_functions_own():
-    called = CalledUntilExit(lambda: 1 // 0)
+def test_an_error_of_the_function_is_passed_on():
+    called = ExitSafeFunction(lambda: 1 // 0)
 
     with pytest.raises(ZeroDivisionError):
         called()
-    assert called._calls._under_way == 0
+    assert called._running._count == 0
 
 
-def test_what_is_under_way_comes_to_its_end_and_nothing_more_begins():
+def test_at_the_end_a_running_call_returns_and_a_further_one_fails():
     begun, go_on = threading.Event(), threading.Event()
 
     def work():
@@ -44,11 +46,11 @@ def test_what_is_under_way_comes_to_its_end_and_nothing_more_begins():
         go_on.wait(10)
         return "done"
 
-    called, answers = CalledUntilExit(work), []
+    called, answers = ExitSafeFunction(work), []
     caller = threading.Thread(target=lambda: answers.append(called()))
     caller.start()
     begun.wait(10)
-    ending = threading.Thread(target=called._calls.end)
+    ending = threading.Thread(target=called._running.end)
     ending.start()
     time.sleep(0.2)
 
@@ -61,21 +63,20 @@ def test_what_is_under_way_comes_to_its_end_and_nothing_more_begins():
         called()
 
 
-def test_what_nobody_can_call_any_more_is_let_go():
-    called = CalledUntilExit(int)
-    calls = called._calls
+def test_it_ends_when_nobody_holds_it():
+    called = ExitSafeFunction(int)
+    running = called._running
     del called
     gc.collect()
 
-    assert calls._ended
+    assert running._ended
 
 
-@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
-def test_a_script_ends_while_batches_are_prepared(write_records, encoding):
-    records = write_records({"train": 64}, encoding=encoding)
+def test_a_script_ends_while_batches_are_prepared(write_records):
+    folders = [write_records({"train": 64}, encoding=encoding) for encoding in ("raw", "jpeg")]
 
     done = subprocess.run(
-        [sys.executable, "-c", ENDS_WHILE_BATCHES_ARE_PREPARED, records],
+        [sys.executable, "-c", ENDS_WHILE_BATCHES_ARE_PREPARED, *folders],
         check=False,
         capture_output=True,
         text=True,

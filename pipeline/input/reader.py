@@ -1,0 +1,92 @@
+"""What a reader is, and which of the three readers reads a split."""
+
+import logging
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import tensorflow as tf
+
+from pipeline.input.cache import Cache
+from pipeline.input.host_resources import free_memory_bytes, memory_bytes
+from pipeline.input.mapped import MappedReader
+from pipeline.input.memory import MemoryReader
+from pipeline.input.stored_split import StoredSplit
+from pipeline.input.streamed import StreamedReader
+from tfrecords_builder import storage
+from tfrecords_builder.errors import UserError
+
+ReaderName = Literal["memory", "mapped", "streamed"]
+
+MAX_SHARE_OF_FREE_MEMORY = 0.5
+"""`--cache auto` holds a split in memory if it takes at most this share of the free memory."""
+
+logger = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """Reads the records of one split, epoch by epoch."""
+
+    def epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
+        """The batches of one epoch, which holds every record exactly once.
+
+        Args:
+            number: int64 (), the number of the epoch, which decides its order.
+            first_batch: int64 (), how many batches are left out at the beginning of the epoch.
+
+        Returns:
+            Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)).
+        """
+
+
+_READERS: dict[ReaderName, Callable[..., Reader]] = {
+    "memory": MemoryReader,
+    "mapped": MappedReader,
+    "streamed": StreamedReader,
+}
+
+
+def open_reader(stored: StoredSplit, name: ReaderName, *, shuffled: bool, seed: int) -> Reader:
+    """Opens the reader of a name.
+
+    Args:
+        stored: the split.
+        name: `memory` holds the images in memory, `mapped` maps local shards into memory, `streamed` reads
+            the shards from beginning to end.
+        shuffled: whether each epoch has a random order. Otherwise records come as they are stored.
+        seed: seed of the order.
+
+    Raises:
+        UserError: if there is no such reader, it cannot read these records, or it finds a damaged shard.
+    """
+    if name not in _READERS:
+        raise UserError(f"reader must be one of {', '.join(_READERS)}. Received: {name!r}")
+    return _READERS[name](stored, shuffled=shuffled, seed=seed)
+
+
+def choose_reader(stored: StoredSplit, cache: Cache) -> ReaderName:
+    """Chooses a reader by what the user asked for, and logs which one and why."""
+    name, reason = _choice(stored, cache)
+    logger.info("%s is read by the %s reader: %s", stored.share.split, name, reason)
+    return name
+
+
+def _choice(stored: StoredSplit, cache: Cache) -> tuple[ReaderName, str]:
+    if cache == "ram":
+        return "memory", "cache=ram asks for it"
+    name, reason = _choice_without_cache(stored)
+    if cache == "none":
+        return name, reason
+    needed, free = stored.share.num_records * stored.side**2, free_memory_bytes()
+    amounts = f"its images take {needed / (1 << 20):,.0f} MiB, and {free / (1 << 20):,.0f} MiB are free"
+    if needed <= MAX_SHARE_OF_FREE_MEMORY * free:
+        return "memory", amounts
+    return name, f"{amounts}; {reason}"
+
+
+def _choice_without_cache(stored: StoredSplit) -> tuple[ReaderName, str]:
+    if storage.is_url(stored.folder):
+        return "streamed", "its shards are behind a URL"
+    # Not the free memory: a training that continues has to come to the same reader, which decides the order.
+    if stored.stored_bytes > memory_bytes():
+        return "streamed", "its shards are larger than this machine's memory"
+    return "mapped", "its shards are local and fit in this machine's memory"

@@ -1,0 +1,36 @@
+"""How the records of an epoch are shuffled: by index where records can be had in any order, else by a buffer.
+
+By index, every epoch is a true global shuffle. By a buffer, splits of up to SHUFFLE_BUFFER_RECORDS records
+are shuffled truly, and larger ones nearly: their shards come in a random order, several at the same time, and
+the buffer moves a record by about its own length. Records were also shuffled globally when they were built.
+
+The order depends on the seed and the number of the epoch alone, so that a training that is continued at some
+epoch sees what it would have seen.
+"""
+
+import tensorflow as tf
+
+from pipeline.input.examples import read_part, shard_parts
+from pipeline.input.stored_split import StoredSplit
+
+INTERLEAVED_SHARDS = 16
+"""Shards that are read at the same time."""
+SHUFFLE_BUFFER_RECORDS = 4096
+
+
+def shuffled_positions(num_records: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """The positions 0 to `num_records - 1` in the order of an epoch: int64 (records,)."""
+    positions = tf.range(num_records, dtype=tf.int64)
+    return tf.random.experimental.stateless_shuffle(positions, seed=tf.stack([seed, epoch]))
+
+
+def shuffled_stream(stored: StoredSplit, seed: int, epoch: tf.Tensor | int) -> tf.data.Dataset:
+    """The serialized examples of an epoch, in random order."""
+    epoch_seed = tf.random.stateless_uniform([], tf.stack([seed, epoch]), maxval=tf.int64.max, dtype=tf.int64)
+    parts = stored.share.parts
+    # Dataset.shuffle and interleave would make every worker of a tf.data service read all shards.
+    order = tf.random.experimental.stateless_shuffle(tf.range(len(parts)), seed=tf.stack([epoch_seed, 0]))
+    columns = [tf.gather(column, order) for column in shard_parts(stored)]
+    shards = tf.data.Dataset.from_tensor_slices(tuple(columns))
+    interleaved = shards.interleave(read_part, cycle_length=INTERLEAVED_SHARDS)
+    return interleaved.shuffle(SHUFFLE_BUFFER_RECORDS, seed=epoch_seed)
