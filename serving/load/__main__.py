@@ -1,124 +1,128 @@
-"""`python -m serving.load`: puts a server under load over real connections."""
+"""`python -m serving.load`: puts a server under load over real connections, and measures its answers."""
 
 import dataclasses
 import functools
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from serving.load import images
+from serving.client.transport import TransportName
 from serving.load.clients import Connect, run_clients
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
-from serving.load.memory import watched
+from serving.load.memory import memory_readings
 from serving.load.report import print_table, summary, write
-from serving.version_folders import newest_version
+from serving.load.sizes import DEFAULT_SIZES, Size
+from serving.names import DEFAULT_ADDRESSES, MODEL_NAME
+from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
 
-DEFAULT_SIZES = ("1300x950:6", "1858x1317:2", "1024x1024:2")
-"""As X-rays are: mostly the size of the public dataset's files, some larger, some of another hospital."""
-DEFAULT_ADDRESSES = {"grpc": "127.0.0.1:8500", "rest": "127.0.0.1:8501"}
-
-_EXIT_ERRORS = 1
+EXIT_ERRORS = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadConfig:
-    """Sends images to a server from many clients at a time, and says how fast it answered.
+    """Sends images to a server from many clients at the same time, and reports how fast it answers.
 
-    Exit code 1 if a request was not answered.
+    The exit code is 0 if all requests were answered, and 1 if some failed.
     """
 
     address: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
-    """Of the server; by default port 8500 (gRPC) or 8501 (REST) of this machine."""
-    transport: Literal["grpc", "rest"] = "grpc"
-    """API to call."""
-    model: str = "pneumonia"
+    """Address of the server. By default 127.0.0.1, port 8500 (gRPC) or 8501 (REST)."""
+    transport: TransportName = "grpc"
+    """API of the server to call."""
+    model: str = MODEL_NAME
     """Name of the served model."""
     signature: Literal["serving_default", "gradcam"] = "serving_default"
-    """What is asked."""
+    """Signature to call: `serving_default` predicts, `gradcam` also explains."""
     clients: int = 32
-    """Connections, each with one request at a time."""
+    """Number of clients. Each has its own connection, and at most one request in flight."""
     seconds: float = 30.0
-    """How long requests are sent."""
-    rate: float | None = None
-    """Requests per second of an open loop; by default clients send again as soon as they are answered."""
+    """How long requests are sent, in seconds."""
+    rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """Requests per second of all clients. By default each client sends again as soon as it is answered."""
     batch_size: int = 1
     """Images in a request."""
-    sizes: tuple[str, ...] = DEFAULT_SIZES
-    """Mix of synthetic radiographs (JPEG, quality 80), WIDTHxHEIGHT:SHARE each."""
-    images: str | None = None
-    """Folder of JPEG or PNG files to send instead."""
+    sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIZE [SIZE ...]")] = DEFAULT_SIZES
+    """Sizes in pixels of the synthetic radiographs that are sent, and their shares: WIDTHxHEIGHT:SHARE."""
+    images: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of JPEG, PNG, BMP or GIF files to send instead of synthetic radiographs."""
     deadline: float = 60.0
-    """For each request, in seconds."""
+    """Seconds until each request must be answered."""
     export: Annotated[str | None, tyro.conf.arg(metavar="MODELS")] = None
-    """Folder of models whose newest version is timed too, in this process, before and after the load."""
+    """Folder of models whose newest version is timed too, without a server, before and after the load."""
     bare_batch_size: int = 32
-    """Images of its batches."""
+    """Images in a batch when the model is timed without a server."""
     bare_seconds: float = 10.0
-    """How long it is timed each time."""
-    server_pid: int | None = None
-    """Process of a server on this machine whose memory is read, every 30 s, and reported."""
-    output: str | None = None
-    """JSON file for the figures; a picture goes beside it."""
+    """How long the model is timed without a server, each time, in seconds."""
+    server_pid: Annotated[int | None, tyro.conf.arg(metavar="PID")] = None
+    """Process ID of a server on this machine. Its resident memory is read every 30 s and reported."""
+    output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """JSON file for the figures. A picture of the latencies is written beside it."""
 
     def __post_init__(self) -> None:
-        counts = (self.clients, self.batch_size, self.bare_batch_size)
-        durations = (
-            self.seconds,
-            self.deadline,
-            self.bare_seconds,
-            *([self.rate] if self.rate is not None else []),
-        )
-        if min(counts) < 1 or min(durations) <= 0:
-            raise ValueError(
-                "clients and batch sizes must be at least 1, seconds and rates above 0. "
-                f"Received: {counts}, {durations}"
-            )
-        for size in self.sizes:
-            images.Size.parse(size)
+        for name in ("clients", "batch_size", "bare_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        for name in ("seconds", "rate", "deadline", "bare_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0. Received: {value}")
         if not self.sizes:
             raise ValueError("at least one size is needed. Received: none")
+        _ = self.parsed_sizes
+
+    @property
+    def parsed_sizes(self) -> list[Size]:
+        """The sizes of the synthetic images.
+
+        Raises:
+            ValueError: if one is not WIDTHxHEIGHT or WIDTHxHEIGHT:SHARE.
+        """
+        return [Size.parse(size) for size in self.sizes]
 
     @property
     def server(self) -> str:
-        """The address, given or not."""
+        """Address of the server, also if it was not given."""
         return self.address or DEFAULT_ADDRESSES[self.transport]
 
 
 def main(config: LoadConfig) -> int:
-    """Runs the load and reports."""
-    files = _images(config)
-    requests, connect = _requests(config, files)
-    _check_answers(config, connect, requests)
-    bare = [_bare(config, files)] if config.export else []
-    with watched(config.server_pid) as memory:
+    """Runs the load test and reports its figures; returns the exit code."""
+    if config.transport == "grpc" or config.export is not None:
+        startup.load_tensorflow()
+    images = _images(config)
+    requests, connect = _requests(config, images)
+    _check_that_server_answers(config, connect, requests[0])
+    rates_without_server = _rate_without_server(config, images)
+    with memory_readings(config.server_pid) as memory:
         answers = run_clients(
             connect, requests, clients=config.clients, seconds=config.seconds, rate=config.rate
         )
-    bare += [_bare(config, files)] if config.export else []
-    figures = summary(answers, config.batch_size, sum(bare) / len(bare) if bare else None)
+    rates_without_server += _rate_without_server(config, images)
+    mean_rate = sum(rates_without_server) / len(rates_without_server) if rates_without_server else None
+    figures = summary(answers, config.batch_size, mean_rate)
     if memory:
         figures["server_mib"] = [mib for _, mib in memory]
-    settings = _settings(config, files)
+    settings = _settings(config, images)
     print_table(settings, figures)
     if config.output is not None:
-        write(Path(config.output), settings, figures, answers)
-    return _EXIT_ERRORS if answers.errors else 0
+        write(config.output, settings, figures, answers)
+    return EXIT_ERRORS if answers.errors else 0
 
 
 def _images(config: LoadConfig) -> list[bytes]:
-    if config.images is not None:
-        return images.from_folder(config.images)
-    return images.drawn([images.Size.parse(size) for size in config.sizes])
+    from serving.load.images import draw_images, read_folder
+
+    return draw_images(config.parsed_sizes) if config.images is None else read_folder(config.images)
 
 
-def _requests(config: LoadConfig, files: Sequence[bytes]) -> tuple[list[bytes], Connect]:
-    turns = itertools.cycle(files)
-    batches = [list(itertools.islice(turns, config.batch_size)) for _ in files]
+def _requests(config: LoadConfig, images: Sequence[bytes]) -> tuple[list[bytes], Connect]:
+    """The serialized requests, and what opens a client's connection."""
+    endless = itertools.cycle(images)
+    batches = [list(itertools.islice(endless, config.batch_size)) for _ in images]
     if config.transport == "grpc":
         connect: Connect = functools.partial(GrpcConnection, config.server, config.deadline)
         return grpc_requests(batches, config.model, config.signature), connect
@@ -126,30 +130,29 @@ def _requests(config: LoadConfig, files: Sequence[bytes]) -> tuple[list[bytes], 
     return rest_requests(batches, config.signature), connect
 
 
-def _check_answers(config: LoadConfig, connect: Connect, requests: Sequence[bytes]) -> None:
+def _check_that_server_answers(config: LoadConfig, connect: Connect, request: bytes) -> None:
     connection = connect()
-    error = connection.send(requests[0])
+    error = connection.send(request)
     connection.close()
     if error is not None:
         raise UserError(
             f"the server at {config.server} did not answer over {config.transport}: {error}; "
-            "is it running, and does it serve this model?"
+            f"check that it is running and serves the model {config.model!r}"
         )
 
 
-def _bare(config: LoadConfig, files: Sequence[bytes]) -> float:
-    from serving.load import bare  # here: it loads TensorFlow, which the load itself does not need
+def _rate_without_server(config: LoadConfig, images: Sequence[bytes]) -> list[float]:
+    """Images per second of the exported function in this process; empty if it is not to be timed."""
+    if config.export is None:
+        return []
+    from serving.load.without_server import images_per_second
+    from serving.version_folders import newest_version
 
-    return bare.images_per_second(
-        newest_version(str(config.export), config.model),
-        config.signature,
-        files,
-        config.bare_batch_size,
-        config.bare_seconds,
-    )
+    version = newest_version(config.export, config.model)
+    return [images_per_second(version, config.signature, images, config.bare_batch_size, config.bare_seconds)]
 
 
-def _settings(config: LoadConfig, files: Sequence[bytes]) -> dict[str, Any]:
+def _settings(config: LoadConfig, images: Sequence[bytes]) -> dict[str, Any]:
     return {
         "transport": config.transport,
         "signature": config.signature,
@@ -157,7 +160,7 @@ def _settings(config: LoadConfig, files: Sequence[bytes]) -> dict[str, Any]:
         "loop": "closed" if config.rate is None else f"open at {config.rate:g}/s",
         "images per request": config.batch_size,
         "images": config.images or " ".join(config.sizes),
-        "mean kB": round(sum(map(len, files)) / len(files) / 1000),
+        "mean kB": round(sum(map(len, images)) / len(images) / 1000),
         "bare batch": config.bare_batch_size if config.export else None,
     }
 

@@ -1,108 +1,107 @@
-"""The connection of a client: it sends requests that were made before, to cost little itself."""
+"""The connections of the clients. Requests are serialized beforehand, so that sending them costs little."""
 
-import base64
 import contextlib
 import http.client
-import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import grpc
+from serving import names
+from serving.client.transport import ServedModel
 
-from tfrecords_builder.cli.startup import load_tensorflow
+MALFORMED = "MALFORMED"
+"""Kind of the error of a reply that has no probabilities."""
 
-SIGNATURE_INPUT = "image_bytes"
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
 class Connection(Protocol):
-    """Sends one request at a time."""
+    """Sends requests, one after another."""
 
     def send(self, request: bytes) -> str | None:
-        """Returns None for a whole answer, else what went wrong, in a word."""
+        """Sends a serialized request and waits for the reply.
+
+        Returns:
+            None if the reply is complete, else the kind of the error in one word.
+        """
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
 
 
 def grpc_requests(batches: Sequence[Sequence[bytes]], model: str, signature: str) -> list[bytes]:
-    """Serialized PredictRequests."""
-    load_tensorflow()
-    from tensorflow.core.framework import types_pb2
-    from tensorflow_serving.apis import predict_pb2
+    """Serialized requests over gRPC, one for each batch of encoded images. It loads TensorFlow."""
+    from serving.client.grpc_transport import predict_request
 
-    requests = []
-    for batch in batches:
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name, request.model_spec.signature_name = model, signature
-        tensor = request.inputs[SIGNATURE_INPUT]
-        tensor.dtype = types_pb2.DT_STRING
-        tensor.tensor_shape.dim.add(size=len(batch))
-        tensor.string_val.extend(batch)
-        requests.append(request.SerializeToString())
-    return requests
+    return [predict_request(ServedModel(model), signature, batch).SerializeToString() for batch in batches]
 
 
 def rest_requests(batches: Sequence[Sequence[bytes]], signature: str) -> list[bytes]:
-    """Bodies in column format."""
-    return [
-        json.dumps(
-            {
-                "signature_name": signature,
-                "inputs": [{"b64": base64.b64encode(image).decode()} for image in batch],
-            }
-        ).encode()
-        for batch in batches
-    ]
+    """Bodies of requests over REST, one for each batch of encoded images."""
+    from serving.client.rest_transport import predict_body
+
+    return [predict_body(signature, batch) for batch in batches]
 
 
 class GrpcConnection:
-    """A channel of its own: clients of one process would share a connection otherwise."""
+    """A gRPC channel. Each has its own connection to the server. It loads TensorFlow.
+
+    Args:
+        address: HOST:PORT of the server.
+        deadline: seconds until each request must be answered.
+    """
 
     def __init__(self, address: str, deadline: float) -> None:
+        import grpc
+
+        from serving.client.grpc_transport import CHANNEL_OPTIONS
+
         self._deadline = deadline
-        options = [
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-        ]
-        self._channel = grpc.insecure_channel(address, options)
-        self._predict: Any = self._channel.unary_unary(_PREDICT)  # bytes to bytes
+        self._error: type[Exception] = grpc.RpcError
+        self._channel: Any = grpc.insecure_channel(address, CHANNEL_OPTIONS)
+        self._predict: Any = self._channel.unary_unary(_PREDICT)  # takes and returns serialized messages
 
     def send(self, request: bytes) -> str | None:
-        """See `Connection`."""
+        """See `Connection.send`."""
         try:
-            answer = self._predict(request, timeout=self._deadline)
-        except grpc.RpcError as error:
-            return str(error.code().name)
-        return None if b"probability" in answer else "MALFORMED"
+            reply = self._predict(request, timeout=self._deadline)
+        except self._error as error:
+            return str(error.code().name)  # type: ignore[attr-defined]
+        return None if names.PROBABILITY.encode() in reply else MALFORMED
 
     def close(self) -> None:
-        """See `Connection`."""
+        """See `Connection.close`."""
         self._channel.close()
 
 
 class RestConnection:
-    """A connection that is kept."""
+    """An HTTP connection that is kept open between requests.
+
+    Args:
+        address: HOST:PORT of the server.
+        deadline: seconds until each request must be answered.
+        model: name of the model.
+    """
 
     def __init__(self, address: str, deadline: float, model: str) -> None:
+        from serving.client.rest_transport import predict_path
+
         self._connection = http.client.HTTPConnection(address, timeout=deadline)
-        self._path = f"/v1/models/{model}:predict"
+        self._path = predict_path(ServedModel(model))
 
     def send(self, request: bytes) -> str | None:
-        """See `Connection`."""
+        """See `Connection.send`."""
         try:
             self._connection.request("POST", self._path, request)
             response = self._connection.getresponse()
-            answer = response.read()
+            reply = response.read()
         except (OSError, http.client.HTTPException) as error:
             with contextlib.suppress(OSError):
-                self._connection.close()  # the next request opens it anew
+                self._connection.close()  # the next request opens it again
             return type(error).__name__
         if response.status != http.HTTPStatus.OK:
             return str(response.status)
-        return None if b'"probability"' in answer else "MALFORMED"
+        return None if f'"{names.PROBABILITY}"'.encode() in reply else MALFORMED
 
     def close(self) -> None:
-        """See `Connection`."""
+        """See `Connection.close`."""
         self._connection.close()

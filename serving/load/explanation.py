@@ -1,48 +1,66 @@
-"""`python -m serving.load.explanation MODELS`: what a Grad-CAM costs beside its prediction."""
+"""`python -m serving.load.explanation MODELS`: measures what an explanation costs beside its prediction."""
 
 import dataclasses
 from typing import Annotated
 
 import tyro
 
-from serving.load import bare, images
-from serving.load.__main__ import DEFAULT_SIZES
-from serving.version_folders import newest_version
+from serving.load.sizes import DEFAULT_SIZES, Size
+from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 
 
 @dataclasses.dataclass(frozen=True)
 class ExplanationConfig:
-    """Times `serving_default` and `gradcam` of the newest version in turn, for the same batch."""
+    """Measures how much longer a prediction takes if it is explained with a Grad-CAM heatmap.
+
+    Times the signatures `serving_default` and `gradcam` of the newest version alternately, with one batch, in
+    this process.
+    """
 
     models: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODELS")]
-    """Folder of models, as `python -m serving.export` writes it."""
+    """Folder of models that `python -m serving.export` has written; a path or a URL."""
     batch_size: int = 32
-    """Images of the batch."""
+    """Images in the batch."""
     repeats: int = 20
-    """Times that each is timed."""
-    sizes: tuple[str, ...] = DEFAULT_SIZES
-    """Mix of synthetic radiographs, WIDTHxHEIGHT:SHARE each."""
+    """How often each signature is timed. The medians are printed."""
+    sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIZE [SIZE ...]")] = DEFAULT_SIZES
+    """Sizes in pixels of the synthetic radiographs in the batch, and their shares: WIDTHxHEIGHT:SHARE."""
 
     def __post_init__(self) -> None:
-        if min(self.batch_size, self.repeats) < 1:
-            raise ValueError(
-                f"batch_size and repeats must be at least 1. Received: {self.batch_size}, {self.repeats}"
-            )
+        for name in ("batch_size", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        if not self.sizes:
+            raise ValueError("at least one size is needed. Received: none")
+        for size in self.sizes:
+            Size.parse(size)
 
 
 def main(config: ExplanationConfig) -> None:
-    """Prints medians in milliseconds, and ratios."""
-    files = images.drawn([images.Size.parse(size) for size in config.sizes])
-    batch = [files[position % len(files)] for position in range(config.batch_size)]
-    cost = bare.explanation_cost(newest_version(config.models), batch, config.repeats)
+    """Prints a table of the median times."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from serving.load.images import draw_images
+    from serving.load.without_server import explanation_cost
+    from serving.version_folders import newest_version
+
+    images = draw_images([Size.parse(size) for size in config.sizes])
+    batch = [images[position % len(images)] for position in range(config.batch_size)]
+    cost = explanation_cost(newest_version(config.models), batch, config.repeats)
+    table = Table(title=f"Batch of {config.batch_size} images")
+    table.add_column("what is timed")
+    table.add_column("median, ms", justify="right")
+    table.add_column("times the prediction", justify="right")
     for what, seconds in (
-        ("serving_default", cost.prediction),
-        ("gradcam without the encoding of its overlays", cost.explanation),
-        ("gradcam, overlays encoded", cost.with_overlays),
+        ("prediction", cost.prediction),
+        ("prediction and heatmap, overlays not encoded", cost.explanation),
+        ("prediction, heatmap and overlays as PNG", cost.with_overlays),
     ):
-        print(f"{1000 * seconds:8.1f} ms  {seconds / cost.prediction:5.2f}  {what}")  # noqa: T201
+        table.add_row(what, f"{1000 * seconds:.1f}", f"{seconds / cost.prediction:.2f}")
+    Console().print(table)
 
 
 if __name__ == "__main__":
-    run(main, ExplanationConfig, "python -m serving.load.explanation")
+    run(main, ExplanationConfig, "python -m serving.load.explanation", load=startup.load_tensorflow)

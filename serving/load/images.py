@@ -1,7 +1,5 @@
-"""The images that are sent: synthetic radiographs of several sizes, or files."""
+"""The image files that are sent: synthetic radiographs of several sizes, or the files of a folder."""
 
-import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,73 +7,59 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.client.images import find_images
+from serving.load.sizes import Size
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.synthetic_xray import draw
 
-JPEG_QUALITY = 80  # gives 1300x950 about 100 kB, as the files of the public dataset have
-IMAGES = 64
-"""Different images that are sent in turn."""
+NUM_IMAGES = 64
+"""Number of different images; each request has others, until they repeat."""
+JPEG_QUALITY = 80
+"""Quality at which an image of 1300x950 pixels has about 100 kB, like the files of the public dataset."""
 
-_SIZE = re.compile(r"(\d+)x(\d+)(?::(\d+))?")
-_LIMITS = (32, 8192)  # pixels of a side
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """A size and its share of the mix."""
-
-    width: int
-    height: int
-    share: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> "Size":
-        """From WIDTHxHEIGHT or WIDTHxHEIGHT:SHARE.
-
-        Raises:
-            ValueError: for anything else.
-        """
-        found = _SIZE.fullmatch(text)
-        width, height, share = (int(number or 1) for number in found.groups()) if found else (0, 0, 0)
-        if share < 1 or not all(_LIMITS[0] <= side <= _LIMITS[1] for side in (width, height)):
-            raise ValueError(
-                f"sizes must be WIDTHxHEIGHT or WIDTHxHEIGHT:SHARE, sides {_LIMITS[0]} to {_LIMITS[1]}. "
-                f"Received: {text!r}"
-            )
-        return cls(width, height, share)
+_NUM_DRAWINGS = 4  # few, since drawing is slow
 
 
-def drawn(sizes: Sequence[Size], seed: int = 0) -> list[bytes]:
-    """Synthetic radiographs as JPEG, sizes mixed by their shares."""
+def draw_images(sizes: Sequence[Size], seed: int = 0) -> list[bytes]:
+    """Draws synthetic radiographs.
+
+    Args:
+        sizes: the sizes, mixed by their shares.
+        seed: seed for the drawings and their noise.
+
+    Returns:
+        JPEG files.
+    """
     generator = np.random.default_rng(seed)
-    turns = [size for size in sizes for _ in range(size.share)]
-    patterns = [  # few, as drawing is slow
+    mixed = [size for size in sizes for _ in range(size.share)]
+    drawings = [
         draw(generator, number % 2, viral=False, mean_height=950, contrast=0.3, marker_strength=0.0)[0]
-        for number in range(4)
+        for number in range(_NUM_DRAWINGS)
     ]
     return [
-        _encoded(patterns[position % len(patterns)], turns[position % len(turns)], generator)
-        for position in range(max(IMAGES, len(turns)))
+        _encode(drawings[position % len(drawings)], mixed[position % len(mixed)], generator)
+        for position in range(max(NUM_IMAGES, len(mixed)))
     ]
 
 
-def from_folder(folder: str) -> list[bytes]:
-    """The files of a folder of images.
+def read_folder(folder: str) -> list[bytes]:
+    """Reads image files of a folder: all of them, or at least NUM_IMAGES that are spread evenly over it.
 
     Raises:
-        UserError: if there are none.
+        UserError: if there is no such folder, or no image file in it, or if a file cannot be read.
     """
-    found = sorted(
-        path for path in Path(folder).rglob("*") if path.suffix.lower() in (".jpeg", ".jpg", ".png")
-    )
+    found = find_images([folder]) if Path(folder).is_dir() else []
     if not found:
-        raise UserError(f"no JPEG or PNG files in {folder!r}")
-    return [path.read_bytes() for path in found[:: max(1, len(found) // IMAGES)]]
+        raise UserError(f"no JPEG, PNG, BMP or GIF file in {folder!r}")
+    try:
+        return [Path(file).read_bytes() for file in found[:: max(1, len(found) // NUM_IMAGES)]]
+    except OSError as error:
+        raise UserError(f"cannot read the image {error.filename!r}: {error.strerror}") from None
 
 
-def _encoded(picture: NDArray[np.uint8], size: Size, generator: np.random.Generator) -> bytes:
-    resized = cv2.resize(picture, (size.width, size.height), interpolation=cv2.INTER_AREA)
-    noisy = resized + generator.normal(0, 2, resized.shape)  # film grain: without it, files are too small
+def _encode(drawing: NDArray[np.uint8], size: Size, generator: np.random.Generator) -> bytes:
+    resized = cv2.resize(drawing, (size.width, size.height), interpolation=cv2.INTER_AREA)
+    noisy = resized + generator.normal(0, 2, resized.shape)  # without film grain, files are too small
     content = cv2.imencode(
         ".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )[1]

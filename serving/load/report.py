@@ -1,28 +1,46 @@
-"""The table, the JSON and the picture of a load test."""
+"""The figures of a load test, as a table, as JSON and as a picture."""
 
+import functools
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from serving.load.clients import Answers
+from tfrecords_builder import storage
 
 PERCENTILES = (50, 90, 99)
 _DOTS_PER_INCH = 120
 
+_LABELS = {
+    "loop": "loop of the clients",
+    "mean kB": "mean size of an image, kB",
+    "bare batch": "images in a batch without a server",
+    "requests": "requests that were answered",
+    "errors": "requests that failed",
+    "errors_by_kind": "errors by kind",
+    "images_per_second": "images per second",
+    "bare_images_per_second": "images per second without a server",
+    "of_bare": "share of the images per second without a server",
+    "server_mib": "resident memory of the server, MiB",
+    **{f"p{percent}_ms": f"latency, {percent}th percentile, ms" for percent in PERCENTILES},
+}
+"""How the table calls a setting or a figure whose key does not say it."""
 
-def summary(answers: Answers, images_per_request: int, bare: float | None) -> dict[str, Any]:
-    """The figures; seconds are wall time, latencies milliseconds.
+
+def summary(answers: Answers, images_per_request: int, rate_without_server: float | None) -> dict[str, Any]:
+    """The figures of a load test. Seconds are wall time; latencies are in milliseconds.
 
     Args:
-        answers: of the clients.
-        images_per_request: how many images each request had.
-        bare: images per second of the bare function; None if it was not timed.
+        answers: what the server answered.
+        images_per_request: number of images in each request.
+        rate_without_server: images per second that the exported function answers in this process; None if
+            it was not timed.
     """
     rate = answers.rate * images_per_request
     figures: dict[str, Any] = {
@@ -35,30 +53,35 @@ def summary(answers: Answers, images_per_request: int, bare: float | None) -> di
     for percent in PERCENTILES:
         latency = 1000 * answers.percentile(percent)
         figures[f"p{percent}_ms"] = None if math.isnan(latency) else round(latency, 1)
-    if bare is not None:
-        figures["bare_images_per_second"] = round(bare, 1)
-        figures["of_bare"] = round(rate / bare, 3)
+    if rate_without_server is not None:
+        figures["bare_images_per_second"] = round(rate_without_server, 1)
+        figures["of_bare"] = round(rate / rate_without_server, 3)
     return figures
 
 
-def print_table(settings: dict[str, Any], figures: dict[str, Any]) -> None:
-    """Prints what was asked and what came back to stdout."""
-    table = Table(title=", ".join(f"{name} {value}" for name, value in settings.items() if value is not None))
-    table.add_column("what")
-    table.add_column("measured", justify="right")
-    for name, value in figures.items():
-        table.add_row(name.replace("_", " "), str(value))
+def print_table(settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """Prints the settings and the figures to stdout."""
+    table = Table(title="Load test")
+    table.add_column("setting or figure")
+    table.add_column("value", justify="right", overflow="fold")
+    for section in (settings, figures):
+        for name, value in section.items():
+            if value is not None:
+                table.add_row(_LABELS.get(name, name), str(value))
+        table.add_section()
     Console().print(table)
 
 
-def write(path: Path, settings: dict[str, Any], figures: dict[str, Any], answers: Answers) -> None:
-    """Writes PATH (JSON), and beside it a picture of the latencies over time and their distribution."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"settings": settings, "figures": figures}, indent=2) + "\n")
-    _draw(answers, path.with_suffix(".png"))
+def write(path: str, settings: Mapping[str, Any], figures: Mapping[str, Any], answers: Answers) -> None:
+    """Writes the JSON file `path`, and a picture with the same name and the suffix `.png` beside it."""
+    storage.write(path, json.dumps({"settings": settings, "figures": figures}, indent=2) + "\n")
+    _draw(answers, str(Path(path).with_suffix(".png")))
 
 
-def _draw(answers: Answers, path: Path) -> None:
+def _draw(answers: Answers, path: str) -> None:
+    """Draws the latencies over time, and their distribution."""
+    import matplotlib as mpl
+
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -68,7 +91,7 @@ def _draw(answers: Answers, path: Path) -> None:
     over_time.set(xlabel="seconds since the first request", ylabel="latency, ms", ylim=(0, None))
     shares = 100 * (np.arange(len(milliseconds)) + 1) / max(1, len(milliseconds))
     distribution.plot(np.sort(milliseconds), shares)
-    distribution.set(xlabel="latency, ms", ylabel="answers no later, %", xlim=(0, None), ylim=(0, 100))
-    figure.suptitle(f"{answers.rate:.0f} answers/s, {sum(answers.errors.values())} errors")
-    figure.savefig(path, dpi=_DOTS_PER_INCH)
+    distribution.set(xlabel="latency, ms", ylabel="answers within it, %", xlim=(0, None), ylim=(0, 100))
+    figure.suptitle(f"{answers.rate:.0f} answers per second, {sum(answers.errors.values())} errors")
+    storage.write_with(path, functools.partial(figure.savefig, dpi=_DOTS_PER_INCH))
     plt.close(figure)

@@ -1,6 +1,10 @@
 """The load generator, against a real server."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import cv2
@@ -8,11 +12,15 @@ import numpy as np
 import pytest
 
 from serving.load import __main__ as load
-from serving.load import bare, images
+from serving.load import explanation
 from serving.load.__main__ import LoadConfig
 from serving.load.clients import Answers, run_clients
-from serving.load.memory import resident_mib
+from serving.load.explanation import ExplanationConfig
+from serving.load.images import draw_images, read_folder
+from serving.load.memory import memory_readings, resident_mib
 from serving.load.report import summary
+from serving.load.sizes import Size
+from serving.load.without_server import explanation_cost
 from serving.version_folders import newest_version
 from tfrecords_builder.errors import UserError
 
@@ -47,31 +55,57 @@ def test_every_request_is_answered_and_reported(local_server, tmp_path, capsys, 
     assert "images per second" in capsys.readouterr().out
 
 
-def test_it_compares_with_the_bare_function(local_server, models, capsys):
+@pytest.fixture
+def models_with_padded_version(models, tmp_path) -> str:
+    """A folder of models whose only version is the folder 0002."""
+    shutil.copytree(f"{models}/pneumonia/1", tmp_path / "models/pneumonia/0002")
+    return str(tmp_path / "models")
+
+
+def test_it_compares_with_the_model_without_a_server(local_server, models_with_padded_version, capsys):
     config = LoadConfig(
         address=address(local_server, "grpc"),
         clients=2,
         seconds=0.5,
         sizes=SMALL,
-        export=models,
+        export=models_with_padded_version,
         bare_seconds=0.2,
         bare_batch_size=4,
     )
 
     assert load.main(config) == 0
-    assert "of bare" in capsys.readouterr().out
+    assert "share of the images per second without a server" in capsys.readouterr().out
+
+
+def test_rest_needs_no_tensorflow(local_server):
+    options = ["--transport", "rest", "--address", address(local_server, "rest"), "--seconds", "0.2"]
+    code = (
+        "import sys; from serving.load.__main__ import LoadConfig, main\n"
+        "from tfrecords_builder.cli.command import parse\n"
+        f"assert main(parse(LoadConfig, '', {[*options, '--clients', '2', '--sizes', *SMALL]})) == 0\n"
+        "assert 'tensorflow' not in sys.modules and 'tensorflow_serving' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_explanation_has_a_cost(models):
-    files = images.drawn([images.Size.parse(size) for size in SMALL])
+    images = draw_images([Size.parse(size) for size in SMALL])
 
-    cost = bare.explanation_cost(newest_version(models), files[:4], repeats=1)
+    cost = explanation_cost(newest_version(models), images[:4], repeats=1)
 
     assert min(cost.prediction, cost.explanation, cost.with_overlays) > 0
     assert cost.ratio == cost.explanation / cost.prediction
 
 
-def test_no_server_is_the_users_mistake():
+def test_the_cost_of_explanations_is_printed(models_with_padded_version, capsys):
+    explanation.main(ExplanationConfig(models_with_padded_version, batch_size=2, repeats=1, sizes=SMALL))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert any("prediction" in line and "1.00" in line for line in lines)
+
+
+def test_a_missing_server_is_the_users_mistake():
     with pytest.raises(UserError, match=r"127\.0\.0\.1:1 "):
         load.main(LoadConfig(address="127.0.0.1:1", sizes=SMALL, deadline=5.0))
 
@@ -112,26 +146,59 @@ def test_the_latency_of_an_open_loop_counts_from_when_a_request_was_due():
 def test_figures():
     answers = Answers(2.0, np.array([0.1, 0.2, 0.3, 0.4]), np.arange(4.0), Counter({"503": 2}))
 
-    figures = summary(answers, images_per_request=8, bare=32.0)
+    figures = summary(answers, images_per_request=8, rate_without_server=32.0)
 
     assert figures["images_per_second"] == 16.0
     assert figures["of_bare"] == 0.5
     assert (figures["errors"], figures["p50_ms"]) == (2, 250.0)
 
 
-def test_images_are_of_the_sizes_asked_for():
-    files = images.drawn([images.Size(96, 80, 3), images.Size(50, 40, 1)])
-    shapes = [cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED).shape for file in files[:8]]
+def test_images_have_the_sizes_asked_for():
+    images = draw_images([Size(96, 80, 3), Size(50, 40, 1)])
+    shapes = [cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED).shape for file in images[:8]]
 
     assert shapes == ([(80, 96)] * 3 + [(40, 50)]) * 2
 
 
+def test_images_of_a_folder(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a.JPEG").write_bytes(b"a")
+    (tmp_path / "b.png").write_bytes(b"b")
+    (tmp_path / "notes.txt").write_bytes(b"c")
+
+    assert sorted(read_folder(str(tmp_path))) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("folder", ["absent", "empty"])
+def test_a_folder_without_images(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no JPEG, PNG, BMP or GIF file"):
+        read_folder(str(tmp_path / folder))
+
+
 @pytest.mark.parametrize("size", ["", "10x", "4x4", "100x100:0", "1e3x3"])
-def test_a_size_that_is_none(size):
+@pytest.mark.parametrize("config", [LoadConfig, lambda sizes: ExplanationConfig("models", sizes=sizes)])
+def test_text_that_is_not_a_size(config, size):
     with pytest.raises(ValueError, match="WIDTHxHEIGHT"):
-        LoadConfig(sizes=(size,))
+        config(sizes=(size,))
 
 
-def test_memory_of_a_process_that_is_not_there():
+@pytest.mark.parametrize(
+    "setting", ["clients", "batch_size", "bare_batch_size", "seconds", "rate", "deadline"]
+)
+def test_settings_that_send_nothing(setting):
+    with pytest.raises(ValueError, match=f"{setting} must be .* Received: 0"):
+        LoadConfig(**{setting: 0})
+
+
+def test_memory_of_this_process():
+    with memory_readings(os.getpid()) as readings:
+        pass
+
+    assert len(readings) == 2
+    assert all(mib > 1 for _, mib in readings)
+
+
+def test_memory_of_a_process_that_does_not_exist():
     with pytest.raises(UserError, match="process"):
         resident_mib(1 << 30)

@@ -1,4 +1,4 @@
-"""A small server of both APIs over real sockets, whose answers follow from the bytes of the images."""
+"""A small server of both APIs over real sockets. It computes its answers from the bytes of the images."""
 
 import base64
 import contextlib
@@ -20,14 +20,14 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 SIDE = 24
-UNDECODABLE = b"broken inside"  # an image that holds these bytes is INVALID to the server
+UNDECODABLE = b"broken inside"  # the server answers INVALID about an image with these bytes
 
 Fault = str  # "busy", "exhausted", "cancelled", "reset", "slow", "refuse", "fail"
 FaultOfRequest = Callable[[int], Fault | None]
 
 
 def probability_of(encoded: bytes) -> float:
-    """What the server answers: a number in 0..1 that only this image has."""
+    """The probability that the server answers: a number between 0 and 1 that only this image has."""
     return int.from_bytes(hashlib.sha256(encoded).digest()[:4], "big") / 2**32
 
 
@@ -47,7 +47,7 @@ class Refusal(Exception):
 
 
 class Model:
-    """The answers, and the faults, of both APIs."""
+    """The model behind both APIs: it answers, and fails when it is told to."""
 
     def __init__(self) -> None:
         self.name = "pneumonia"
@@ -80,7 +80,7 @@ class Model:
                 raise Refusal(503, grpc.StatusCode.UNAVAILABLE, "no capacity")
             case "exhausted":
                 raise Refusal(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full")
-            case "cancelled":  # as gRPC says where a server that goes away had begun
+            case "cancelled":  # the code for requests that a server had begun when it stopped
                 raise Refusal(503, grpc.StatusCode.CANCELLED, "CANCELLED")
             case "refuse":
                 raise Refusal(400, grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature")
@@ -173,7 +173,7 @@ class RestServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request, client_address) -> None:
-        """A client that has gone is no matter."""
+        """Ignores clients that have closed their connection."""
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -195,12 +195,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = predict_pb2.PredictResponse()
         for name, values in outputs.items():
             tensor = response.outputs[name]
-            tensor.CopyFrom(_as_tf_serving_writes_it(values))
+            tensor.CopyFrom(_tensor_of(values))
         return response
 
 
-def _as_tf_serving_writes_it(values: list) -> "tf.compat.v1.TensorProto":
-    """In typed fields, never in tensor_content."""
+def _tensor_of(values: list) -> "tf.compat.v1.TensorProto":
+    """A tensor in the typed fields, never in tensor_content."""
     array = np.asarray(values, object if isinstance(values[0], str | bytes) else None)
     if array.dtype == np.float64:
         array = array.astype(np.float32)
@@ -212,7 +212,7 @@ def _as_tf_serving_writes_it(values: list) -> "tf.compat.v1.TensorProto":
 
 
 class Server:
-    """Both APIs on 127.0.0.1, on free ports if none are given."""
+    """Serves both APIs on 127.0.0.1, on free ports unless ports are given."""
 
     def __init__(self, ports: dict[str, int] | None = None) -> None:
         self.model = Model()
@@ -231,7 +231,7 @@ class Server:
         return f"127.0.0.1:{self.ports[transport]}"
 
     def stop(self) -> None:
-        """Ends both at once, and resets their connections."""
+        """Stops both APIs at once, and resets their connections."""
         self._grpc.stop(None).wait()
         self._rest.shutdown()
         self._rest.server_close()
@@ -259,7 +259,7 @@ def unused_address() -> str:
 
 
 class ResettingProxy:
-    """Passes TCP on to a server, and resets each connection after so many bytes from the server."""
+    """Forwards TCP to a server, and resets each connection after a number of bytes from the server."""
 
     def __init__(self, port: int, bytes_before_reset: Callable[[int], int]) -> None:
         self._target = port
@@ -271,9 +271,9 @@ class ResettingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self) -> None:
-        """Resets all connections and accepts no other."""
-        with contextlib.suppress(OSError):  # stopped already
-            self._listener.shutdown(socket.SHUT_RDWR)  # else the thread that accepts goes on
+        """Resets all connections, and accepts no further one."""
+        with contextlib.suppress(OSError):  # it was stopped before
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait of the thread that accepts
         self._listener.close()
         for connection in self._connections:
             _reset(connection)
@@ -307,7 +307,7 @@ class ResettingProxy:
 
 
 def _reset(connection: socket.socket) -> None:
-    """Closes with RST, whoever else still reads from it."""
+    """Closes the connection with RST, also while another thread reads from it."""
     try:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RDWR)
@@ -336,12 +336,12 @@ def encoded_image(seed: int, side: int = 16, suffix: str = ".png") -> bytes:
 
 @pytest.fixture
 def images() -> list[bytes]:
-    """Ten different images, of every format that cv2 writes."""
+    """Ten different images, in several formats."""
     suffixes = (".png", ".jpg", ".bmp")
     return [encoded_image(seed, suffix=suffixes[seed % 3]) for seed in range(10)]
 
 
 @pytest.fixture
 def broken_image() -> bytes:
-    """The header is an image's, the rest is not: only the server finds out."""
+    """A file with the header of an image and nothing else of it: only the server notices."""
     return encoded_image(77)[:60] + UNDECODABLE

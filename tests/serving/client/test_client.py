@@ -55,7 +55,7 @@ def test_takes_paths(client, images, tmp_path):
     assert from_path == from_text == from_bytes
 
 
-def test_no_images_ask_nothing(client, server):
+def test_without_images_nothing_is_sent(client, server):
     assert client.predict([]) == []
     assert client.explain([]) == []
     assert server.model.requests == []
@@ -82,7 +82,7 @@ def test_heatmaps_beyond_the_default_message_limit_of_grpc(server, transport):
     assert len(server.model.requests) == 1
 
 
-def test_what_cannot_be_sent_leaves_the_others_alone(client, server, images, tmp_path):
+def test_an_image_that_cannot_be_sent_does_not_affect_the_others(client, server, images, tmp_path):
     asked = [images[0], b"no image", str(tmp_path / "absent.png"), b"", images[1], str(tmp_path)]
     answers = client.predict(asked)
     assert [a.valid for a in answers] == [True, False, False, False, True, False]
@@ -104,7 +104,7 @@ def test_an_image_beyond_the_limit_of_pixels_is_not_sent(client, server, side):
     assert server.model.requests == []
 
 
-def test_what_the_server_finds_invalid_leaves_the_others_alone(client, images, broken_image):
+def test_an_image_that_the_server_cannot_decode_does_not_affect_the_others(client, images, broken_image):
     good, bad = client.explain([images[0], broken_image])
     assert (bad.valid, bad.label, bad.probability, bad.overlay) == (False, "INVALID", -1.0, b"")
     assert "cannot decode" in bad.reason
@@ -120,7 +120,7 @@ def test_what_the_server_finds_invalid_leaves_the_others_alone(client, images, b
         (ServedModel(label="stable"), "label:stable"),
     ],
 )
-def test_asks_for_version_or_label(server, transport, images, model, expected):
+def test_a_version_or_a_label_is_asked_for(server, transport, images, model, expected):
     with Client(server.address(transport), transport, model=model) as client:
         client.predict(images)
     assert server.model.requests == [("serving_default", expected, len(images))]
@@ -155,7 +155,7 @@ def test_tries_again_when_the_server_is_busy(client, server, images, fault):
     assert len(server.model.requests) == 3
 
 
-def test_tries_are_bounded(server, transport, images):
+def test_the_number_of_attempts_is_limited(server, transport, images):
     server.model.fault_of = lambda number: "busy"
     with (
         Client(server.address(transport), transport, limits=Limits(retries=2)) as client,
@@ -166,7 +166,7 @@ def test_tries_are_bounded(server, transport, images):
 
 
 @pytest.mark.parametrize(("fault", "error"), [("refuse", RequestRefused), ("fail", ServerFailed)])
-def test_does_not_try_again_what_would_fail_again(client, server, images, fault, error):
+def test_a_request_that_would_fail_again_is_not_repeated(client, server, images, fault, error):
     server.model.fault_of = lambda number: fault
     with pytest.raises(error) as raised:
         client.predict(images)
@@ -216,7 +216,7 @@ def test_asyncio_cancelled(server, transport, images):
     assert len(asyncio.run(ask())) == len(images)
 
 
-def test_several_requests_at_a_time_but_no_more_than_asked(server, transport, images):
+def test_no_more_requests_in_flight_than_asked_for(server, transport, images):
     server.model.fault_of = lambda number: "slow"
     with Client(server.address(transport), transport, limits=Limits(batch_size=1, in_flight=3)) as client:
         client.predict(images)
@@ -287,7 +287,7 @@ def test_version_and_label_exclude_each_other():
 
 
 def test_something_else_answers_at_the_address(server, images):
-    """A web server that knows nothing of models, as at a mistyped port."""
+    """The address is that of another server, as with a mistyped port."""
     grpc_port_for_rest = server.address("grpc")
     with Client(grpc_port_for_rest, "rest", limits=NO_RETRIES) as client, pytest.raises(ServerUnavailable):
         client.predict(images)

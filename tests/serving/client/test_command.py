@@ -20,7 +20,7 @@ from .conftest import encoded_image, overlay_of, probability_of
 
 @pytest.fixture
 def folder(tmp_path, images):
-    """Ten images, two of them of one name, among files that are none."""
+    """Ten images in two folders with equal file names, among files that are not images."""
     root = tmp_path / "xrays"
     for number, image in enumerate(images):
         suffix = {b"\x89": "png", b"\xff": "JPEG", b"B": "bmp"}[image[:1]]
@@ -45,11 +45,11 @@ def call(*arguments):
 
 @pytest.fixture
 def call_rest(server):
-    """REST alone, which starts fast; that both transports give the same is tested with the library."""
+    """Calls the command over REST, which starts fast. That gRPC answers alike is tested with the library."""
     return lambda *arguments: call("--transport", "rest", "--address", server.address("rest"), *arguments)
 
 
-def test_finds_the_images_of_folders_and_takes_files_as_they_are(folder):
+def test_finds_the_images_in_folders_and_takes_any_file_that_is_named(folder):
     found = find_images([str(folder), "absent.txt"])
     assert len(found) == 11
     assert found[-1] == "absent.txt"
@@ -152,7 +152,7 @@ def test_bad_images_among_good_ones(call_rest, folder, tmp_path, broken_image):
     assert "Traceback" not in done.stderr
 
 
-def test_a_name_that_is_no_text(call_rest, tmp_path):
+def test_a_file_name_that_is_not_utf8(call_rest, tmp_path):
     (tmp_path / os.fsdecode(b"x\xff[red].png")).write_bytes(encoded_image(1))
     for form in ((), ("--json",), ("--csv",)):
         done = call_rest(*form, tmp_path)

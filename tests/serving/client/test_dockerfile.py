@@ -1,4 +1,4 @@
-"""Dockerfile.serving, as far as it can be held to what it should do without Docker."""
+"""Tests of Dockerfile.serving that need no Docker."""
 
 import json
 import re
@@ -71,5 +71,5 @@ def test_health_check_fails_without_model_or_server(is_healthy, unused_address):
 @pytest.mark.parametrize(
     "name", [".git", ".venv", "**/*.jpeg", "**/*.png", "**/*.tfrecord", "**/unfinished-*"]
 )
-def test_patients_and_ballast_stay_out_of_the_build_context(name):
+def test_data_of_patients_and_large_files_stay_out_of_the_build_context(name):
     assert name in (ROOT / ".dockerignore").read_text().splitlines()

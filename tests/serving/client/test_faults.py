@@ -1,4 +1,4 @@
-"""A thousand files against servers that misbehave: each is answered once, or the run says that it was not."""
+"""A thousand files and servers with faults: each file is answered once, or the run says that it was not."""
 
 import json
 import random
@@ -19,7 +19,7 @@ LIMITS = Limits(batch_size=8, in_flight=4, retries=8, deadline=20)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, float]:
-    """By path, the probability that the server answers."""
+    """The probability that the server answers about each file, by its path."""
     folder = tmp_path_factory.mktemp("thousand")
     expected = {}
     for number in range(COUNT):
@@ -31,7 +31,7 @@ def files(tmp_path_factory) -> dict[str, float]:
 
 
 def often(fault: str, seed: int = 0):
-    """Strikes a third of the requests."""
+    """Says that a third of the requests, drawn at random, have this fault."""
     draw = random.Random(seed)
     struck = [draw.random() < 1 / 3 for _ in range(10 * COUNT)]
     return lambda number: fault if struck[number] else None
@@ -82,10 +82,10 @@ def test_server_goes_away_for_good(server, transport, files, resetting_proxy):
         Client(f"127.0.0.1:{proxy.port}", transport, limits=limits) as client,
         pytest.raises((ServerUnreachable, ServerUnavailable), match=str(proxy.port)),
     ):
-        answers.extend(client.predict_each(files))  # extend keeps what came before the error
+        answers.extend(client.predict_each(files))  # extend keeps the answers that came before the error
     counts = Counter(file for file, _ in answers)
     assert set(counts.values()) == {1}
-    # The first 36 requests were answered before the 40th came in, since no more than 4 are under way.
+    # At most 4 requests are in flight, so the first 36 were answered before the 40th arrived.
     assert set(list(files)[: 36 * 8]) <= set(counts)
     assert len(counts) < COUNT
     assert [answer.probability for _, answer in answers] == pytest.approx([files[file] for file in counts])
@@ -111,8 +111,8 @@ def test_server_goes_away_and_comes_back(transport, files):
     assert second[0].model.requests
 
 
-def test_what_is_on_its_way_when_one_batch_fails_is_not_lost(server, transport, files):
-    """A batch is refused while slow ones before and after it, all of them sent, are still being answered."""
+def test_answers_that_are_in_flight_when_a_batch_fails_are_not_lost(server, transport, files):
+    """The server refuses a batch while it still answers batches that were sent before and after it."""
     all_sent = threading.Barrier(6, timeout=10)
 
     def fault_of(number):
