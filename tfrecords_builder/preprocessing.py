@@ -32,8 +32,8 @@ class Preprocessing:
     image_size: int = 64
     """Side of the square image that the model sees, in pixels."""
     border: float = 0.08
-    """Fraction of the height that is cropped from the top and from the bottom, and of the width that is
-    cropped from the left and from the right; below 0.5."""
+    """Fraction of the height that is cropped at the top and again at the bottom, and fraction of the width
+    that is cropped at the left and again at the right; below 0.5."""
 
     def __post_init__(self) -> None:
         smallest, largest = IMAGE_SIZES

@@ -1,4 +1,4 @@
-"""What the audit measures of one image file."""
+"""Measures one image file."""
 
 import dataclasses
 import hashlib
@@ -14,33 +14,33 @@ from tfrecords_builder.decoding import UnreadableImage, decode
 from tfrecords_builder.source.images import SourceImage
 
 HASH_SIDE = 16
-"""The usual 8 (64 bits) does not tell one chest from another: of 5,482 different X-rays of the Kermany set,
-183 pairs differ in 4 bits or fewer."""
+"""Side of the perceptual hash. The usual 8 cannot distinguish chests (measured: docs/performance.md)."""
 HASH_BITS = HASH_SIDE * HASH_SIDE
 
-_GRID = 32  # cells a side, in which corners and middle are compared
-_CORNER = 3  # cells a side
-_MIDDLE = slice(13, 19)  # columns where spine, heart and mediastinum are
+_GRID = 32  # cells per side, for comparing the corners with the middle
+_CORNER = 3  # cells per side
+_MIDDLE = slice(13, 19)  # columns of spine, heart and mediastinum
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurements:
-    """One readable image."""
+    """What was measured of one readable image."""
 
     image: SourceImage
     sha256: str
-    """Of the file, in hexadecimal."""
+    """Digest of the file, in hexadecimal."""
     width: int
-    """In pixels, like the height."""
+    """Width in pixels."""
     height: int
+    """Height in pixels."""
     mean_grey: float
-    """0 to 255."""
+    """Mean gray level, 0 to 255."""
     deviation: float
-    """Standard deviation of the grey levels."""
+    """Standard deviation of the gray levels."""
     corner_excess: float
-    """Mean grey of the corners less that of the middle, -255 to 255."""
+    """Mean gray level of the corners minus that of the middle, -255 to 255."""
     perceptual_hash: bytes
-    """HASH_BITS bits, which differ in few places between images that look alike."""
+    """HASH_BITS bits, few of which differ between images that look alike."""
 
     @property
     def aspect_ratio(self) -> float:
@@ -50,7 +50,7 @@ class Measurements:
 
 @dataclasses.dataclass(frozen=True)
 class Unreadable:
-    """One file that is no image."""
+    """One file that cannot be read as an image."""
 
     image: SourceImage
     reason: str
@@ -82,7 +82,7 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> bytes:
     """The DCT hash ("pHash", https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html).
 
     Args:
-        pixels: uint8 (height, width).
+        pixels: uint8 array (height, width).
 
     Returns:
         HASH_BITS / 8 bytes.
@@ -94,15 +94,14 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> bytes:
 def corner_excess(pixels: NDArray[np.uint8]) -> float:
     """How much brighter the four corners are than the columns in the middle.
 
-    The middle of a frontal chest X-ray is spine and heart, which are bright; its corners are air, shoulders
-    and abdomen, which together are darker. In a negative it is the other way round: of the 5,541 X-rays this
-    was tried on, every one is below -10, so that every negative is above 10.
+    In a frontal chest X-ray, spine and heart make the middle bright, while air, shoulders and abdomen make
+    the corners darker. In a negative it is the other way round (measured: docs/performance.md).
 
     Args:
-        pixels: uint8 (height, width).
+        pixels: uint8 array (height, width).
 
     Returns:
-        Grey levels, -255 to 255; negative for a usual X-ray.
+        Gray levels, -255 to 255; negative for a usual X-ray.
     """
     grid = cv2.resize(pixels, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     ends = np.r_[0:_CORNER, _GRID - _CORNER : _GRID]

@@ -1,4 +1,4 @@
-"""The audit as JSON, as tables for the terminal, and as one HTML page that needs nothing beside it."""
+"""Writes audit.json, and audit.html: one page that contains its pictures."""
 
 import base64
 import dataclasses
@@ -9,125 +9,77 @@ from pathlib import Path
 
 import cv2
 import jinja2
-from rich.markup import escape
-from rich.table import Table
 
-from tfrecords_builder import __version__
-from tfrecords_builder.audit import findings
-from tfrecords_builder.audit.findings import Audit, Groups, ImageGroup, OddImage
+from tfrecords_builder import __version__, storage
+from tfrecords_builder.audit import odd_images
+from tfrecords_builder.audit.findings import Audit
+from tfrecords_builder.audit.groups import ImageGroup
 from tfrecords_builder.audit.measurements import HASH_BITS
+from tfrecords_builder.audit.tables import three_digits
+from tfrecords_builder.audit.titles import GROUP_TITLES, ODD_TITLES
 from tfrecords_builder.decoding import UnreadableImage, decode
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.images import SourceImage
 
+JSON_NAME = "audit.json"
+PAGE_NAME = "audit.html"
 FORMAT_VERSION = 1
 THUMBNAIL_SIDE = 128
 """Longer side of a picture in the page, in pixels."""
-MOST_PICTURES_OF_GROUP = 6
+MAX_PICTURES_OF_GROUP = 6
 
-GROUP_KINDS = {
-    "shared_patients": "patients in several splits",
-    "identical": "byte-identical images",
-    "near": "near-identical images",
-}
-ODD_KINDS = {
-    "unreadable": "unreadable",
-    "tiny": f"shorter side < {findings.TINY_SIDE} pixels",
-    "blank": "blank",
-    "inverted": "seem inverted",
-}
+
+def write(audit: Audit, folder: str, shown: int, workers: int) -> None:
+    """Writes both files into a folder.
+
+    Args:
+        audit: what was found.
+        folder: the folder to write to.
+        shown: number of findings of each kind that the page shows.
+        workers: number of threads that read the images of these findings.
+
+    Raises:
+        UserError: if a file cannot be written.
+    """
+    for name, text in ((JSON_NAME, to_json(audit)), (PAGE_NAME, render_page(audit, shown, workers))):
+        path = storage.join(folder, name)
+        try:
+            storage.write(path, text)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path!r}: {error.strerror}; name another folder with --output"
+            ) from None
 
 
 def to_json(audit: Audit) -> str:
-    """All of the audit; labels are indices of `class_names`."""
+    """Returns all of the audit as JSON; labels are indices of `class_names`."""
     content = {
         "format_version": FORMAT_VERSION,
         "builder_version": __version__,
         "class_names": CLASS_NAMES,
         **dataclasses.asdict(audit),
-        **{kind: [_group_content(group) for group in groups] for kind, groups in _group_lists(audit).items()},
+        **{kind: [_group_to_dict(group) for group in _groups(audit, kind)] for kind in GROUP_TITLES},
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _group_lists(audit: Audit) -> dict[str, tuple[ImageGroup, ...]]:
-    return {kind: getattr(audit, kind).groups for kind in GROUP_KINDS}
+def _groups(audit: Audit, kind: str) -> tuple[ImageGroup, ...]:
+    return getattr(audit, kind).groups
 
 
-def _group_content(group: ImageGroup) -> dict[str, object]:
+def _group_to_dict(group: ImageGroup) -> dict[str, object]:
     across = {"splits": group.splits, "class_names": group.class_names, "patients": group.patients}
     return across | dataclasses.asdict(group)
 
 
-def tables(audit: Audit) -> list[Table]:
-    """The main figures: how many images there are, what was found, and the shortcuts."""
-    return [_count_table(audit), _finding_table(audit), _shortcut_table(audit)]
-
-
-def notes(audit: Audit) -> list[str]:
-    """What the tables alone would leave misunderstood, a sentence each."""
-    shared = audit.shared_patients.groups
-    if not shared:
-        return []
-    surely = sum(group.subtype_in_several_splits for group in shared)
-    return [
-        f"Of {len(shared)} patients in several splits, {surely} are so under one subtype; the others, "
-        "if a number means one child whatever the subtype."
-    ]
-
-
-def _count_table(audit: Audit) -> Table:
-    table = _table("Images", "split", "class", "images", "by subtype", "patients", "with siblings")
-    for split, classes in audit.counts.items():
-        for name, count in classes.items():
-            subtypes = ", ".join(f"{number} {escape(subtype)}" for subtype, number in count.subtypes.items())
-            table.add_row(
-                split, name, str(count.images), subtypes, str(count.patients), str(count.images_with_siblings)
-            )
-    return table
-
-
-def _finding_table(audit: Audit) -> Table:
-    title = "Findings, and how many groups are of several splits, classes, patients"
-    table = _table(title, "what", "groups", "images", "splits", "classes", "patients")
-    for kind, title in GROUP_KINDS.items():
-        found: Groups = getattr(audit, kind)
-        figures = (len(found.groups), found.images, found.across_splits, found.across_classes)
-        table.add_row(title, *map(str, figures), str(found.across_patients))
-    for kind, title in ODD_KINDS.items():
-        table.add_row(title, "", str(len(getattr(audit, kind))))
-    return table
-
-
-def _shortcut_table(audit: Audit) -> Table:
-    splits = tuple(audit.counts)
-    table = _table("Medians, and AUC of each number alone", "number", *CLASS_NAMES, "AUC", *splits)
-    for shortcut in audit.shortcuts:
-        of_class = shortcut.of_class
-        medians = [f"{of_class[name].median:.4g}" if name in of_class else "-" for name in CLASS_NAMES]
-        of_splits = [_three_digits(shortcut.auc_of_split.get(split)) for split in splits]
-        table.add_row(shortcut.quantity, *medians, _three_digits(shortcut.auc), *of_splits)
-    return table
-
-
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index else "left")
-    return table
-
-
-def _three_digits(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.3f}"
-
-
-def render(audit: Audit, shown: int, workers: int) -> str:
-    """The page.
+def render_page(audit: Audit, shown: int, workers: int) -> str:
+    """Returns the HTML page.
 
     Args:
         audit: what was found.
-        shown: findings of each kind that are shown.
-        workers: threads that read the images of these.
+        shown: number of findings of each kind that are shown.
+        workers: number of threads that read the images of these findings.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfrecords_builder.audit", "."),
@@ -135,59 +87,61 @@ def render(audit: Audit, shown: int, workers: int) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters["three_digits"] = _three_digits
-    groups = {kind: groups[:shown] for kind, groups in _group_lists(audit).items()}
-    odd: dict[str, tuple[OddImage, ...]] = {kind: getattr(audit, kind)[:shown] for kind in ODD_KINDS}
-    pictured = [image for of_kind in groups.values() for group in of_kind for image in representatives(group)]
-    pictured += [found.image for of_kind in odd.values() for found in of_kind]
+    environment.filters["three_digits"] = three_digits
+    groups = {kind: _groups(audit, kind)[:shown] for kind in GROUP_TITLES}
+    odd: dict[str, tuple[odd_images.OddImage, ...]] = {
+        kind: getattr(audit, kind)[:shown] for kind in ODD_TITLES
+    }
+    pictured = [image for kind in groups.values() for group in kind for image in representatives(group)]
+    pictured += [found.image for kind in odd.values() for found in kind]
     return environment.get_template("report.html.jinja").render(
         audit=audit,
         groups=groups,
         odd=odd,
-        odd_kinds=ODD_KINDS,
+        odd_titles=ODD_TITLES,
         class_names=CLASS_NAMES,
         representatives=representatives,
-        pictures=_pictures(audit.source, {image.source for image in pictured}, workers),
-        splits_shared=_splits_shared(audit.shared_patients.groups),
+        pictures=_thumbnails(audit.source, {image.source for image in pictured}, workers),
+        shared_splits=_count_by_shared_splits(audit.shared_patients.groups),
         hash_bits=HASH_BITS,
-        limits=findings,
+        blank_deviation=odd_images.BLANK_DEVIATION,
         version=__version__,
     )
 
 
 def representatives(group: ImageGroup) -> Sequence[SourceImage]:
-    """Those images of a group that are shown: of its splits in turn."""
-    places: list[tuple[int, int, SourceImage]] = []
+    """Returns the images of a group that are shown: one of each split, then a second of each, and so on."""
+    ranked: list[tuple[int, int, SourceImage]] = []
     for split in group.splits:
-        of_split = [image for image in group.images if image.split == split]
-        places += [(turn, SPLITS.index(split), image) for turn, image in enumerate(of_split)]
-    places.sort(key=lambda place: place[:2])
-    return [image for _, _, image in places[:MOST_PICTURES_OF_GROUP]]
+        in_split = [image for image in group.images if image.split == split]
+        ranked += [(position, SPLITS.index(split), image) for position, image in enumerate(in_split)]
+    ranked.sort(key=lambda entry: entry[:2])
+    return [image for _, _, image in ranked[:MAX_PICTURES_OF_GROUP]]
 
 
-def _splits_shared(groups: Iterable[ImageGroup]) -> dict[str, dict[str, int]]:
-    """Patients, and their images of each split, by the splits that share them."""
+def _count_by_shared_splits(groups: Iterable[ImageGroup]) -> dict[str, dict[str, int]]:
+    """Counts patients, and their images in each split, by the splits that share them."""
     shared: dict[str, dict[str, int]] = {}
     for group in groups:
-        keys = ("patients", "of_one_subtype", *group.splits)
-        numbers = shared.setdefault(" and ".join(group.splits), dict.fromkeys(keys, 0))
-        numbers["patients"] += 1
-        numbers["of_one_subtype"] += group.subtype_in_several_splits
+        keys = ("patients", "with_same_subtype", *group.splits)
+        counts = shared.setdefault(" and ".join(group.splits), dict.fromkeys(keys, 0))
+        counts["patients"] += 1
+        counts["with_same_subtype"] += group.subtype_in_several_splits
         for image in group.images:
-            numbers[image.split] += 1
+            counts[image.split] += 1
     return shared
 
 
-def _pictures(folder: str, sources: Iterable[str], workers: int) -> dict[str, str]:
-    """Thumbnails as data: URLs by path; of the images that can be read."""
+def _thumbnails(folder: str, sources: Iterable[str], workers: int) -> dict[str, str]:
+    """Returns the thumbnails of the images that can be read, by path."""
     ordered = sorted(sources)
     with ThreadPoolExecutor(workers) as pool:
-        made = pool.map(thumbnail, [Path(folder) / source for source in ordered])
-        return {source: url for source, url in zip(ordered, made, strict=True) if url is not None}
+        urls = pool.map(thumbnail, [Path(folder) / source for source in ordered])
+        return {source: url for source, url in zip(ordered, urls, strict=True) if url is not None}
 
 
 def thumbnail(path: Path) -> str | None:
-    """An image as a small gray PNG in a data: URL, or None if it is none."""
+    """Returns an image as a small gray PNG in a data: URL, or None if it cannot be read."""
     try:
         pixels = decode(path.read_bytes())
     except (OSError, UnreadableImage):

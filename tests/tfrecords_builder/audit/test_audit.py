@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 from scipy.stats import mannwhitneyu
 
-from tfrecords_builder.audit import findings, report
+from tfrecords_builder.audit import near_images, report, tables, titles
 from tfrecords_builder.audit.__main__ import AuditConfig, audit
-from tfrecords_builder.audit.findings import connected, near_pairs
 from tfrecords_builder.audit.measurements import corner_excess, perceptual_hash
+from tfrecords_builder.audit.near_images import connected_groups, near_pairs
+from tfrecords_builder.audit.odd_images import INVERTED_EXCESS
 from tfrecords_builder.decoding import decode
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.folders import find_images
@@ -58,9 +59,9 @@ def is_near(one: np.ndarray, other: np.ndarray) -> bool:
 def test_a_clean_source_has_no_findings(audited):
     found = audited()
 
-    for kind in report.GROUP_KINDS:
+    for kind in titles.GROUP_TITLES:
         assert getattr(found, kind).groups == ()
-    for kind in report.ODD_KINDS:
+    for kind in titles.ODD_TITLES:
         assert getattr(found, kind) == ()
 
 
@@ -98,9 +99,9 @@ def test_patients_shared_under_one_subtype_are_told_from_others(
 ):
     first(folder, "test/PNEUMONIA").rename(folder / "test/PNEUMONIA" / moved)
 
-    (note,) = report.notes(audited())
+    (note,) = tables.notes(audited())
 
-    assert f"Of 1 patients in several splits, {under_one_subtype} are so under one subtype" in note
+    assert f"Of 1 patients in several splits, {under_one_subtype} are there with the same subtype" in note
     page = Page(tmp_path / "audit/audit.html")
     assert f"train and test 1 {under_one_subtype} 2 in train, 1 in test" in page.text
 
@@ -164,7 +165,7 @@ def test_the_perceptual_hash_tells_altered_copies_from_other_children(real_xrays
 
 @pytest.mark.parametrize("block", [1, 7, 1024])
 def test_near_pairs_are_those_that_imagehash_finds(block, monkeypatch):
-    monkeypatch.setattr(findings, "_HASHES_AT_ONCE", block)
+    monkeypatch.setattr(near_images, "_HASHES_AT_ONCE", block)
     generator = np.random.default_rng(0)
     bits = np.repeat(generator.random((6, 256)) < 0.5, 5, axis=0) ^ (generator.random((30, 256)) < 0.06)
     expected = [
@@ -183,8 +184,8 @@ def test_near_pairs_are_those_that_imagehash_finds(block, monkeypatch):
 def test_groups_are_whatever_pairs_connect():
     pairs = np.array([[0, 4, 3], [4, 6, 9], [1, 2, 5]])
 
-    assert sorted(connected(pairs, 8)) == [([0, 4, 6], 9), ([1, 2], 5)]
-    assert connected(np.zeros((0, 3), np.int64), 0) == []
+    assert sorted(connected_groups(pairs, 8)) == [([0, 4, 6], 9), ([1, 2], 5)]
+    assert connected_groups(np.zeros((0, 3), np.int64), 0) == []
 
 
 def test_odd_images_are_named(audited, folder):
@@ -224,8 +225,8 @@ def test_negatives_of_real_x_rays_seem_inverted_and_they_themselves_do_not(real_
 
     excesses = [(corner_excess(image), corner_excess(255 - image)) for image in map(decoded, paths)]
 
-    assert max(excess for excess, _ in excesses) < findings.INVERTED_EXCESS
-    assert min(excess for _, excess in excesses) > findings.INVERTED_EXCESS
+    assert max(excess for excess, _ in excesses) < INVERTED_EXCESS
+    assert min(excess for _, excess in excesses) > INVERTED_EXCESS
 
 
 def decoded(path: Path) -> np.ndarray:
@@ -362,9 +363,9 @@ def test_the_page_limits_what_it_shows_and_says_the_total(audited, folder, tmp_p
     page = Page(tmp_path / "audit/audit.html")
     assert "Unreadable: 5" in page.text
     assert "The first 2 of 5 are shown" in page.text
-    assert "5 groups of 40 images" in page.text
+    assert "Number of groups: 5, with 40 images" in page.text
     assert "The first 2 of 5 groups are shown" in page.text
-    assert "8 images in train, NORMAL, of 8 patients; 6 are shown" in page.text
+    assert "8 images in train, NORMAL, of 8 patients; 6 of them are shown" in page.text
     assert len([tag for tag, _ in page.tags if tag == "img"]) == 2 * 6 + 2
 
 

@@ -1,0 +1,102 @@
+"""The same on local paths and behind a URL."""
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from tfrecords_builder import storage
+
+
+@pytest.fixture(params=["local", "ram"])
+def folder(request, tmp_path) -> str:
+    return str(tmp_path / "folder") if request.param == "local" else f"ram://{tmp_path}/folder"
+
+
+def names_in(folder: str) -> list[str]:
+    return sorted(tf.io.gfile.listdir(folder))
+
+
+def test_urls_are_recognised():
+    assert storage.is_url("gs://bucket/records")
+    assert not storage.is_url("/home/records")
+    assert not storage.is_url("records")
+
+
+def test_joining_ignores_a_slash_at_the_end_of_the_folder():
+    assert storage.join("a/", "b", "c") == storage.join("a", "b", "c") == "a/b/c"
+    assert storage.join("ram://a/", "b") == "ram://a/b"
+
+
+@pytest.mark.parametrize("content", ["Röntgen\r\n", b"R\xc3\xb6ntgen\r\n"])
+def test_what_is_written_is_read_byte_for_byte_and_missing_folders_are_made(folder, content):
+    path = storage.join(folder, "below", "file")
+    assert not storage.exists(path)
+
+    storage.write(path, content)
+
+    assert storage.exists(path)
+    assert storage.read(path) == "Röntgen\r\n"
+    assert names_in(storage.join(folder, "below")) == ["file"]
+
+
+def test_a_file_name_that_is_not_utf_8_is_escaped(folder):
+    storage.write(storage.join(folder, "file"), "\udcff.jpeg")
+
+    assert storage.read(storage.join(folder, "file")) == "\\udcff.jpeg"
+
+
+def test_a_new_file_replaces_the_old_one(folder):
+    path = storage.join(folder, "file")
+    storage.write(path, "old")
+
+    storage.write(path, "new")
+
+    assert storage.read(path) == "new"
+    assert names_in(folder) == ["file"]
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_no_temporary_one(folder):
+    path = storage.join(folder, "file")
+    storage.write(path, "old")
+
+    def fail_halfway():
+        with storage.replacing(path) as unfinished:
+            storage.write(unfinished, "half")
+            assert storage.read(path) == "old"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert storage.read(path) == "old"
+    assert names_in(folder) == ["file"]
+
+
+def test_a_block_that_fails_before_it_writes(folder):
+    with pytest.raises(ZeroDivisionError), storage.replacing(storage.join(folder, "file")):
+        raise ZeroDivisionError
+
+    assert names_in(folder) == []
+
+
+def test_a_path_without_a_folder_is_in_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    storage.write("file", "content")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_libraries_that_save_and_load_local_paths(folder):
+    path = storage.join(folder, "model.keras")
+
+    storage.write_with(path, lambda local: Path(local).write_text("weights"))
+
+    assert storage.read_with(path, lambda local: Path(local).read_text()) == "weights"
+    assert names_in(folder) == ["model.keras"]
+
+
+def test_a_table_as_csv():
+    rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
+
+    assert storage.to_csv(rows) == "epoch,loss\n1,0.5\n2,\n"
