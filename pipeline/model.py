@@ -1,16 +1,20 @@
-"""The from-scratch CNN: stacked Conv2D and MaxPooling, global average pooling, dense layers, one sigmoid."""
+"""The classifier: blocks of convolutions and max-pooling, global average pooling, dense layers, sigmoid."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 from pipeline.training.settings import ModelConfig
 
 FEATURES = "features"
-"""Name of the layer whose output Grad-CAM explains: the last convolution's activation, before any pooling."""
+"""Name of the layer whose output Grad-CAM explains: the activation of the last convolution."""
 LOGIT = "logit"
 """Name of the layer before the sigmoid."""
 
 NORMALIZATION_MOMENTUM = 0.95
-"""Of the running statistics; Keras's 0.99 is still far from them after a training of few steps."""
+"""Momentum of the moving averages in batch normalization. With Keras's default, 0.99, they would still be far
+from the true mean and variance after a training of few steps."""
 
 
 def build_model(
@@ -26,32 +30,46 @@ def build_model(
     Args:
         config: sizes of the network.
         image_size: side of the images, in pixels.
-        precision: a Keras dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`. The weights are
-            float32 in each, and so are the logit and the sigmoid.
-        seed: of the initial weights and of dropout.
-        normalization: the layer that normalises batches; Keras's own makes a model that Keras alone loads.
+        precision: a Keras dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`. Weights, logit and
+            sigmoid are float32 in each.
+        seed: seed for the initial weights and for dropout.
+        normalization: class of the layers that normalize batches. With Keras's own, the saved model can be
+            loaded without this project.
 
     Returns:
         A model from images (batch, image_size, image_size, 1), any numeric dtype, values 0 to 255, to
-        the probability of pneumonia, float32 (batch, 1). It has layers named FEATURES and LOGIT.
+        probabilities of pneumonia, float32 (batch, 1). It has layers named FEATURES and LOGIT.
 
     Raises:
-        ValueError: if the image is too small for so many poolings.
+        ValueError: if the images are too small for so many poolings.
     """
-    if image_size >> (len(config.filters) - 1) < 1:
+    if image_size < config.smallest_image_size:
         raise ValueError(
-            f"{len(config.filters)} blocks need images of at least {1 << (len(config.filters) - 1)} "
+            f"{len(config.filters)} blocks need images of at least {config.smallest_image_size} "
             f"pixels a side. Received: image_size={image_size}"
         )
     policy = keras.DTypePolicy(precision)
     seeds = iter(range(seed * 1000, (seed + 1) * 1000))
-
     images = keras.Input((image_size, image_size, 1), dtype="float32", name="image")
     x = keras.layers.Rescaling(1 / 255, dtype="float32", name="rescale")(images)
     if config.standardize:
         x = keras.layers.LayerNormalization(
             axis=(1, 2, 3), epsilon=1e-6, center=False, scale=False, dtype="float32", name="standardize"
         )(x)
+    features = _convolutions(x, config, policy, seeds, normalization)
+    logit = _dense_layers(features, config, policy, seeds)
+    probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
+    return keras.Model(images, probability, name="pneumonia_classifier")
+
+
+def _convolutions(
+    x: Any,
+    config: ModelConfig,
+    policy: keras.DTypePolicy,
+    seeds: Iterator[int],
+    normalization: type[keras.layers.BatchNormalization],
+) -> Any:
+    """The blocks of convolutions, with max-pooling between them, up to FEATURES."""
     last = (len(config.filters) - 1, config.convolutions - 1)
     for block, channels in enumerate(config.filters):
         if block:
@@ -61,7 +79,7 @@ def build_model(
                 channels,
                 kernel_size=3,
                 padding="same",
-                use_bias=False,  # the normalisation that follows has one
+                use_bias=False,  # the normalization that follows has one
                 kernel_initializer=keras.initializers.HeNormal(next(seeds)),
                 dtype=policy,
                 name=f"conv{block}_{position}",
@@ -71,7 +89,12 @@ def build_model(
             )
             name = FEATURES if (block, position) == last else f"relu{block}_{position}"
             x = keras.layers.Activation("relu", dtype=policy, name=name)(x)
-    x = keras.layers.GlobalAveragePooling2D(dtype=policy, name="average")(x)
+    return x
+
+
+def _dense_layers(features: Any, config: ModelConfig, policy: keras.DTypePolicy, seeds: Iterator[int]) -> Any:
+    """Global average pooling, dropout and the dense layers, the last of which is LOGIT."""
+    x = keras.layers.GlobalAveragePooling2D(dtype=policy, name="average")(features)
     x = keras.layers.Dropout(config.dropout, seed=next(seeds), dtype=policy, name="dropout")(x)
     for position, units in enumerate(config.dense_units):
         x = keras.layers.Dense(
@@ -81,8 +104,6 @@ def build_model(
             dtype=policy,
             name=f"dense{position}",
         )(x)
-    logit = keras.layers.Dense(
+    return keras.layers.Dense(
         1, kernel_initializer=keras.initializers.GlorotUniform(next(seeds)), dtype="float32", name=LOGIT
     )(x)
-    probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
-    return keras.Model(images, probability, name="pneumonia_classifier")

@@ -1,17 +1,17 @@
-"""What tests of several packages share."""
+"""Fixtures of several packages. Each imports what it needs, so that tests that need little start at once."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from pipeline.training.fit import train
-from serving.export import export
-from serving.local import LocalConfig, Ports, serving
 from tests import small_run
 from tests.small_run import bright_spots, quick_training
-from tfrecords_builder.synthesize import SynthesizeConfig, synthesize
+
+if TYPE_CHECKING:
+    from serving.local import Ports
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -54,6 +54,8 @@ def records(write_records) -> str:
 @pytest.fixture(scope="session")
 def finished_run(records, tmp_path_factory) -> str:
     """A run folder whose model has learnt the bright spots."""
+    from pipeline.training.fit import train
+
     run = str(tmp_path_factory.mktemp("runs") / "run")
     train(quick_training(records, run))
     return run
@@ -68,6 +70,8 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="session")
 def source(tmp_path_factory) -> Path:
     """chest_xray/ with 12 + 3 + 4 images of each class."""
+    from tfrecords_builder.synthesize import SynthesizeConfig, synthesize
+
     folder = tmp_path_factory.mktemp("source") / "chest_xray"
     synthesize(SynthesizeConfig(str(folder), train_images=12, val_images=3, test_images=4, height=80))
     return folder
@@ -76,13 +80,17 @@ def source(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def models(finished_run, tmp_path_factory) -> str:
     """A folder of models with version 1 of the bright spots' classifier."""
+    from serving.export import export
+
     folder = str(tmp_path_factory.mktemp("models"))
     export(finished_run, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def local_server(models) -> Iterator[Ports]:
+def local_server(models) -> Iterator["Ports"]:
     """Serves `models` on free ports of this machine."""
+    from serving.local import LocalConfig, serving
+
     with serving(LocalConfig(models, grpc_port=0, rest_port=0)) as ports:
         yield ports

@@ -1,9 +1,8 @@
-"""Records and a training small enough for tests: bright spots in noise, learnt in seconds."""
+"""Records and a training for tests: bright spots in noise, which a small network learns in seconds."""
 
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from pipeline.training.settings import ModelConfig, TrainConfig
 from tfrecords_builder import Preprocessing
@@ -37,7 +36,21 @@ def write_records(
     border: float = 0.1,
     side: int = SIDE,
 ) -> str:
-    """Writes real shards of given counts; returns the folder."""
+    """Writes records in real shards.
+
+    Args:
+        folder: the folder to write to.
+        counts: number of records of each split; every other one is labelled 1.
+        shards: number of shards of each split.
+        encoding: `raw`, `jpeg` or `png`.
+        border: border fraction that `dataset.json` names.
+        side: side of the images, in pixels.
+
+    Returns:
+        The folder.
+    """
+    import tensorflow as tf
+
     splits = {}
     for seed, (split, count) in enumerate(counts.items()):
         images, labels = bright_spots(count, seed, side)
@@ -57,6 +70,8 @@ def write_records(
 
 
 def _record(images, labels, split, position, encoding) -> bytes:
+    import tensorflow as tf
+
     image = images[position]
     encoders = {"png": tf.io.encode_png, "jpeg": tf.io.encode_jpeg}
     pixels = image.tobytes() if encoding == "raw" else encoders[encoding](image).numpy()
@@ -73,7 +88,7 @@ def _record(images, labels, split, position, encoding) -> bytes:
 
 
 def quick_training(records: str, run: str, **settings) -> TrainConfig:
-    """A training of seconds that learns the bright spots."""
+    """The settings of a training that learns the bright spots in seconds."""
     defaults = {
         "epochs": 6,
         "batch_size": 16,

@@ -1,4 +1,4 @@
-"""Searches the best architecture, then trains it from the beginning and in full into a run folder.
+"""Searches for the best architecture, then trains it from the beginning and in full into a run folder.
 
 The trials and the leaderboard are kept in `RUN/search/`. A search that was stopped continues with the trials
 that it has.

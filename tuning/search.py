@@ -1,4 +1,4 @@
-"""`python -m tuning.search RECORDS RUN`: searches the best architecture and trains it into a run folder."""
+"""`python -m tuning.search RECORDS RUN`: searches for the best architecture and trains it."""
 
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run

@@ -8,11 +8,12 @@ from pipeline.training.settings import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(TrainConfig):
-    """Searches the best architecture of the network and trains it into a run folder.
+    """Searches for the best architecture of the network and trains it into a run folder.
 
-    The search tries numbers of blocks, filters, convolutions and dense units, dropout and learning rates. The
-    best ones are then trained in full. All other settings are those of `python -m pipeline.train`. The same
-    command continues a search that was stopped.
+    The search varies the numbers of blocks, filters, convolutions and dense units, the dropout and the
+    learning rate. Then it trains the best combination from the beginning, for --epochs with --patience. The
+    other options apply to trials and to this training alike. The same command continues a search that was
+    stopped.
 
     Raises:
         ValueError: if a search is impossible with these settings.

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class SearchSpace(keras_tuner.HyperModel):
-    """Numbers of blocks, filters, convolutions and dense units, dropout and learning rate of the network.
+    """The choices of blocks, filters, convolutions, dense units, dropout and learning rate.
 
     Args:
         base: the settings that are not searched.

@@ -52,7 +52,7 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
-    """Largest random changes of a training image. Each image gets its own changes, drawn uniformly.
+    """Largest random changes of a training image. Each image gets changes of its own, drawn uniformly.
 
     Raises:
         ValueError: if a largest change is negative or too large.
@@ -63,7 +63,8 @@ class AugmentationConfig:
     scale: float = 0.12
     """Largest change of the size, as a fraction of the size; width and height change alike."""
     anisotropy: float = 0.10
-    """Largest change of the aspect ratio, as a fraction: the width grows by it and the height shrinks."""
+    """Largest change of the aspect ratio, as a fraction: the width grows by it and the
+    height shrinks, or the other way round."""
     shear: float = 0.08
     """Largest horizontal shear, as the tangent of its angle."""
     shift: float = 0.06
@@ -118,7 +119,8 @@ class TrainConfig:
     warmup: float = 0.05
     """Fraction of all training steps over which the learning rate rises from 0."""
     weight_decay: float = 1e-2
-    """Decoupled weight decay of AdamW: each step shrinks the weights by this times the learning rate."""
+    """Decoupled weight decay of AdamW: each training step reduces the weights by this
+    fraction times the learning rate."""
     ema: float = 0.99
     """Fraction of the moving average of the weights that each training step keeps; the rest comes from the
     new weights. The average becomes the model. A short training keeps less, so that the average covers at

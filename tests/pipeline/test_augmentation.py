@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 
 from pipeline.augmentation import (
-    NO_AUGMENTATION,
     AcquisitionAugmentation,
     affine_transforms,
 )
 from pipeline.training.settings import AugmentationConfig
 
 SIDE = 48
+NO_CHANGE = dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0.0)
 
 
 @pytest.fixture
@@ -57,13 +57,22 @@ def test_inference_leaves_images_alone(images):
     np.testing.assert_array_equal(layer(images, training=False), images.astype(np.float32))
 
 
-def test_without_any_range_training_leaves_images_alone(images):
-    layer = AcquisitionAugmentation(NO_AUGMENTATION)
+def test_in_validation_images_are_changed_in_the_same_way_each_time(images):
+    layer = AcquisitionAugmentation(AugmentationConfig(), in_validation=True)
+
+    first, second = (np.asarray(layer(images, training=False)) for _ in range(2))
+
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - images).mean() > 1
+
+
+def test_changes_of_size_zero_leave_images_alone(images):
+    layer = AcquisitionAugmentation(AugmentationConfig(**NO_CHANGE))
 
     np.testing.assert_allclose(layer(images, training=True), images, atol=1e-2)
 
 
-def test_every_image_is_changed_otherwise_and_stays_in_range(images):
+def test_every_image_is_changed_in_its_own_way_and_stays_in_range(images):
     same = np.repeat(images[:1], 8, axis=0)
 
     augmented = np.asarray(AcquisitionAugmentation(AugmentationConfig(), seed=1)(same, training=True))
@@ -84,9 +93,7 @@ def test_the_same_seed_gives_the_same_images_eagerly_and_in_a_graph(images):
 
 def test_brightness_and_contrast_do_what_they_say():
     gray = np.full((64, 16, 16, 1), 127.5, np.float32)
-    only_brightness = AugmentationConfig(
-        **{**dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0.0), "brightness": 0.2}
-    )
+    only_brightness = AugmentationConfig(**NO_CHANGE | {"brightness": 0.2})
 
     shifts = np.asarray(AcquisitionAugmentation(only_brightness)(gray, training=True)).mean((1, 2, 3)) - 127.5
 

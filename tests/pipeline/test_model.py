@@ -41,6 +41,6 @@ def test_the_seed_decides_the_weights():
     assert not all(np.array_equal(a, b) for a, b in zip(weights(1), weights(2), strict=True))
 
 
-def test_more_poolings_than_the_image_bears_are_refused():
+def test_images_too_small_for_the_poolings_are_refused():
     with pytest.raises(ValueError, match="image_size=8"):
         build_model(ModelConfig(filters=(4,) * 6), image_size=8)

@@ -7,8 +7,8 @@ from tuning.space import SearchSpace
 
 @pytest.mark.parametrize("blocks", [3, 5])
 @pytest.mark.parametrize("convolutions", [1, 2])
-def test_the_space_builds_every_corner(blocks, convolutions):
-    space = SearchSpace(TrainConfig("records", "run"), "float32", 64, 10, trial_epochs=2)
+def test_every_corner_of_the_space_is_built(blocks, convolutions):
+    space = SearchSpace(TrainConfig("records", "run"), "float32", 64, steps_per_epoch=10, trial_epochs=2)
     choice = keras_tuner.HyperParameters()
     choice.Fixed("blocks", blocks)
     choice.Fixed("convolutions", convolutions)

@@ -139,7 +139,14 @@ def records_url(records) -> str:
 def test_records_and_run_folder_may_be_urls(records_url, monkeypatch, capsys, caplog):
     config = quick_training(records_url, "ram://test_fit/run", epochs=2)
     with monkeypatch.context() as context:
-        context.setattr(RunCheckpoint, "on_train_end", killed)
+        on_epoch_begin = RunCheckpoint.on_epoch_begin
+
+        def killed_in_the_second_epoch(self, epoch, logs=None):
+            if epoch == 1:
+                raise Killed
+            on_epoch_begin(self, epoch, logs)
+
+        context.setattr(RunCheckpoint, "on_epoch_begin", killed_in_the_second_epoch)
         with pytest.raises(Killed):
             train(config)
     assert not runs.is_finished(config.run)
@@ -147,6 +154,8 @@ def test_records_and_run_folder_may_be_urls(records_url, monkeypatch, capsys, ca
     with caplog.at_level(logging.INFO):
         main(config)
         main(config)
+
+    assert f"continuing {config.run} after epoch 1, step 0" in caplog.text
 
     assert capsys.readouterr().out.splitlines() == [config.run, config.run]
     assert f"{config.run} is finished already" in caplog.text
