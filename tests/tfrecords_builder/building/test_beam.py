@@ -1,4 +1,4 @@
-"""The same shards from Apache Beam as from the threads of this machine."""
+"""Apache Beam writes the same shards as the threads of this machine."""
 
 import sys
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_the_same_bytes_as_the_local_engine(source, tmp_path, options):
     assert files_of(tmp_path / "beam") == files_of(tmp_path / "here")
 
 
-def test_unreadable_images_are_noted_by_beam_too(source, tmp_path):
+def test_beam_lists_unreadable_images_too(source, tmp_path):
     pytest.importorskip("apache_beam")
     damaged = tmp_path / "damaged"
     for path in source.rglob("*.jpeg"):
@@ -51,13 +51,13 @@ def test_unreadable_images_are_noted_by_beam_too(source, tmp_path):
     assert [entry.source for entry in content.left_out] == [broken.relative_to(damaged).as_posix()]
 
 
-def test_without_beam_it_says_what_to_install(source, tmp_path, monkeypatch):
+def test_without_beam_the_extra_is_named(source, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
 
     with pytest.raises(UserError, match=r"chest-xray-pipeline\[beam\]"):
         build(settings(source, tmp_path / "records", engine="beam"))
 
 
-def test_options_of_beam_go_with_beam():
+def test_beam_options_need_the_beam_engine():
     with pytest.raises(ValueError, match="--engine beam"):
         BuildConfig("source", "records", beam_options=IN_PROCESS)

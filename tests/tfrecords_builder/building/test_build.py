@@ -30,7 +30,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_every_image_is_in_one_record_with_what_its_name_says(source, tmp_path):
+def test_every_image_is_in_one_record_with_its_label_patient_and_subtype(source, tmp_path):
     content = build(settings(source, tmp_path / "records"))
 
     records = list(stored(tmp_path / "records"))
@@ -69,19 +69,19 @@ def test_the_same_bytes_for_any_number_of_workers(source, tmp_path):
     assert files_of(tmp_path / "1") == files_of(tmp_path / "2") == files_of(tmp_path / "7")
 
 
-def test_the_manifest_says_what_is_there(source, tmp_path):
+def test_dataset_json_describes_the_records(source, tmp_path):
     content = build(settings(source, tmp_path / "records"))
 
     assert manifest.load(str(tmp_path / "records")) == content
-    for split, told in content.splits.items():
+    for split, described in content.splits.items():
         records = list(stored(tmp_path / "records", split))
-        assert told.records == len(records)
-        assert told.patients == len({record.patient for record in records})
-        assert told.classes == {
+        assert described.records == len(records)
+        assert described.patients == len({record.patient for record in records})
+        assert described.classes == {
             "NORMAL": sum(not r.label for r in records),
             "PNEUMONIA": sum(r.label for r in records),
         }
-        for shard in told.shards:
+        for shard in described.shards:
             assert (tmp_path / "records" / shard.name).stat().st_size == shard.bytes
     assert not {r.patient for r in stored(tmp_path / "records", "train")} & {
         r.patient for r in stored(tmp_path / "records", "val")
@@ -98,7 +98,7 @@ def damaged(source, tmp_path) -> Path:
     return folder
 
 
-def test_unreadable_images_are_all_named_and_nothing_is_left_behind(damaged, tmp_path, caplog):
+def test_all_unreadable_images_are_named_and_no_file_remains(damaged, tmp_path, caplog):
     with pytest.raises(UserError, match="2 images"):
         build(settings(damaged, tmp_path / "records"))
 
@@ -106,15 +106,15 @@ def test_unreadable_images_are_all_named_and_nothing_is_left_behind(damaged, tmp
     assert not (tmp_path / "records").exists()
 
 
-def test_unreadable_images_can_be_skipped_and_are_noted(damaged, tmp_path):
+def test_unreadable_images_can_be_skipped_and_are_listed(damaged, tmp_path):
     content = build(settings(damaged, tmp_path / "records", on_error="skip"))
 
-    noted = json.loads((tmp_path / "records" / "dataset.json").read_text())["left_out"]
-    assert len(content.left_out) == len(noted) == 2
-    assert {entry["source"] for entry in noted}.isdisjoint(r.source for r in stored(tmp_path / "records"))
+    listed = json.loads((tmp_path / "records" / "dataset.json").read_text())["left_out"]
+    assert len(content.left_out) == len(listed) == 2
+    assert {entry["source"] for entry in listed}.isdisjoint(r.source for r in stored(tmp_path / "records"))
 
 
-def test_records_in_the_way_are_kept_unless_told_otherwise(source, tmp_path):
+def test_existing_records_are_kept_without_overwrite(source, tmp_path):
     build(settings(source, tmp_path))
     before = files_of(tmp_path)
 

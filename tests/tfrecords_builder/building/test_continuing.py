@@ -1,4 +1,4 @@
-"""Builds that are killed, and continued."""
+"""Builds that are killed, and continued by the same command."""
 
 import os
 import random
@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 
 def killed_after(monkeypatch, shards: int) -> None:
-    """The next builds end as by SIGKILL once so many shards are finished."""
+    """Lets the next builds fail after a number of shards, without any clean-up, as SIGKILL would."""
     written = local.write_shard
     count = 0
 
@@ -50,7 +50,9 @@ def killed_after(monkeypatch, shards: int) -> None:
 
 
 @pytest.mark.parametrize("shards", [0, 1, 7, 14])
-def test_a_continued_build_ends_as_an_uninterrupted_one(source, tmp_path, monkeypatch, shards):
+def test_a_continued_build_gives_the_same_files_as_an_uninterrupted_one(
+    source, tmp_path, monkeypatch, shards
+):
     build(settings(source, tmp_path / "whole"))
     with monkeypatch.context() as context:
         killed_after(context, shards)
@@ -68,7 +70,7 @@ def test_a_continued_build_ends_as_an_uninterrupted_one(source, tmp_path, monkey
     assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole")
 
 
-def test_a_build_begun_otherwise_is_not_continued(source, tmp_path, monkeypatch):
+def test_a_build_that_was_begun_with_other_settings_is_not_continued(source, tmp_path, monkeypatch):
     with monkeypatch.context() as context:
         killed_after(context, 3)
         with pytest.raises(Killed):
@@ -85,7 +87,7 @@ def test_a_build_begun_otherwise_is_not_continued(source, tmp_path, monkeypatch)
     assert find_faults(str(tmp_path / "records")) == []
 
 
-def test_records_that_are_replaced_stay_until_the_new_ones_are_whole(source, tmp_path, monkeypatch):
+def test_records_that_are_replaced_stay_until_the_new_ones_are_complete(source, tmp_path, monkeypatch):
     build(settings(source, tmp_path / "records"))
     before = files_of(tmp_path / "records")
     with monkeypatch.context() as context:
@@ -100,7 +102,7 @@ def test_records_that_are_replaced_stay_until_the_new_ones_are_whole(source, tmp
     assert find_faults(str(tmp_path / "records")) == []
 
 
-def test_a_full_disk_is_said_in_one_line_and_the_rest_continues(source, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_in_one_line_and_the_same_command_continues(source, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -114,7 +116,7 @@ def test_a_full_disk_is_said_in_one_line_and_the_rest_continues(source, tmp_path
 
 
 def killed_and_continued(source: Path, folder: Path, draw: random.Random, longest: float) -> dict[str, bytes]:
-    """A real process, a real SIGKILL at a random moment of the building, and the same command again."""
+    """Runs the command, kills it with SIGKILL at a random moment of the building, and runs it again."""
     command = [
         sys.executable, "-m", "tfrecords_builder", source, folder, "--image-size", "32", "--border", "0.1",
         "--val-fraction", "0.2", "--shards", "5", "--workers", "1",
@@ -126,13 +128,13 @@ def killed_and_continued(source: Path, folder: Path, draw: random.Random, longes
     time.sleep(draw.uniform(0, longest))
     os.kill(process.pid, signal.SIGKILL)  # a process that has ended is still there to be killed until `wait`
     process.wait()
-    for whole in folder.glob("*.tfrecord"):
-        assert list(tf.data.TFRecordDataset(str(whole)))
+    for published in folder.glob("*.tfrecord"):
+        assert list(tf.data.TFRecordDataset(str(published)))
     subprocess.run(command, check=True, **quiet)
     return files_of(folder)
 
 
-def test_sigkill(source, tmp_path):
+def test_a_build_killed_with_sigkill_is_continued(source, tmp_path):
     build(settings(source, tmp_path / "whole"))
 
     continued = killed_and_continued(source, tmp_path / "killed", random.Random(0), 0.1)
@@ -141,7 +143,7 @@ def test_sigkill(source, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigkill_of_twenty_builds(tmp_path):
+def test_twenty_builds_killed_with_sigkill_are_continued(tmp_path):
     source = tmp_path / "source"
     synthesize(SynthesizeConfig(str(source), train_images=300, val_images=10, test_images=40, height=300))
     began = time.monotonic()

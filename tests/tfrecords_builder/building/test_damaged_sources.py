@@ -1,4 +1,4 @@
-"""A thousand damaged files: none crashes or hangs a build, each is built or listed with a reason."""
+"""A thousand damaged files: none stops a build, each is built or listed with a reason."""
 
 import os
 import random
@@ -15,7 +15,7 @@ from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
 
 COUNT = 1000
-MEMORY_MARGIN = 300 << 10  # KiB: a 60000x60000 image alone has 3,500,000
+MAX_GROWTH = 300 << 10  # KiB; one image of 60000x60000 pixels takes 3,500,000
 PNG_CLAIMING_60000 = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
 )
@@ -43,7 +43,7 @@ def bits_flipped(draw, image):
 
 
 def of_another_kind(draw, image):
-    """The suffix stays."""
+    """Keeps the suffix and changes the format."""
     pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
     return cv2.imencode(draw.choice([".png", ".bmp", ".webp", ".tiff"]), pixels)[1].tobytes()
 
@@ -99,4 +99,4 @@ def test_each_is_built_or_listed_with_a_reason(damaged, tmp_path):
             assert source in left_out
         if "unchanged" in path.name:
             assert source not in left_out
-    assert grown < MEMORY_MARGIN
+    assert grown < MAX_GROWTH
