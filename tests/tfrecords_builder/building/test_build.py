@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecords_builder import Preprocessing, manifest
+from tfrecords_builder import Preprocessing, manifest, storage
 from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.faults import find_faults
 from tfrecords_builder.records import deserialize
 from tfrecords_builder.source.folders import find_images
 
@@ -28,6 +29,11 @@ def stored(records: Path, split: str = "*"):
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def files_behind(url: str) -> dict[str, bytes]:
+    names = tf.io.gfile.listdir(url)
+    return {name: tf.io.gfile.GFile(storage.join(url, name), "rb").read() for name in names}
 
 
 def test_every_image_is_in_one_record_with_its_label_patient_and_subtype(source, tmp_path):
@@ -60,6 +66,19 @@ def test_encoded_records_decode_to_the_same_pixels(source, tmp_path, encoding, t
     pixels = tf.io.decode_image(record.image).numpy()[..., 0].astype(int)
     expected = Preprocessing(32, 0.1).apply((source / record.source).read_bytes())
     assert np.abs(pixels - expected).max() <= tolerance
+
+
+def test_records_behind_a_url_are_the_same_as_local_ones(source, tmp_path):
+    build(settings(source, tmp_path / "records"))
+    url = f"ram://{tmp_path}/records"
+
+    content = build(settings(source, url))
+
+    assert build(settings(source, url)) == content  # they exist already
+    assert files_behind(url) == files_of(tmp_path / "records")
+    assert find_faults(url) == []
+    with pytest.raises(UserError, match="seed=0, not 1"):
+        build(settings(source, url, seed=1))
 
 
 def test_the_same_bytes_for_any_number_of_workers(source, tmp_path):

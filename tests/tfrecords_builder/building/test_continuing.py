@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tfrecords_builder import Preprocessing
+from tfrecords_builder import Preprocessing, storage
 from tfrecords_builder.building.build import build
 from tfrecords_builder.building.engines import local
 from tfrecords_builder.building.settings import BuildConfig
@@ -68,6 +68,28 @@ def test_a_continued_build_gives_the_same_files_as_an_uninterrupted_one(
 
     assert len(built) == 15 - shards
     assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("records", ["local", "url"])
+def test_temporary_files_of_a_killed_build_are_removed(source, tmp_path, monkeypatch, records):
+    folder = str(tmp_path / "records") if records == "local" else f"ram://{tmp_path}/records"
+    with monkeypatch.context() as context:
+        killed_after(context, 3)
+        with pytest.raises(Killed):
+            build(settings(source, folder))
+    left = [f"{folder}/unfinished/.{name}.99999.tmp" for name in ("val-00000-of-00005.tfrecord", "a.json")]
+    for path in left:
+        storage.write(path, "half")
+
+    with monkeypatch.context() as context:
+        killed_after(context, 1)
+        with pytest.raises(Killed):
+            build(settings(source, folder))
+    assert not any(storage.exists(path) for path in left)
+    build(settings(source, folder))
+
+    assert not storage.exists(f"{folder}/unfinished")
+    assert find_faults(folder) == []
 
 
 def test_a_build_that_was_begun_with_other_settings_is_not_continued(source, tmp_path, monkeypatch):
