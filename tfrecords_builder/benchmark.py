@@ -40,7 +40,7 @@ class BenchmarkConfig:
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder of images."""
+    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to."""
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Preprocessing
     )

@@ -96,7 +96,7 @@ class Manifest:
                 }
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a dataset.json: {error!r}") from None
+            raise ValueError(f"its content is not that of a {FILE_NAME}: {error!r}") from None
 
 
 def _text(fields: dict[str, Any]) -> str:

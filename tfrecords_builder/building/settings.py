@@ -13,14 +13,15 @@ from tfrecords_builder.source.table import TableColumns, is_table
 
 @dataclasses.dataclass(frozen=True)
 class BuildConfig:
-    """Builds sharded TFRecords of border-cropped X-rays from chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}.
+    """Builds sharded TFRecords of border-cropped X-rays from a folder or a table of X-rays.
 
     Raises:
         ValueError: if a setting is out of range, or settings contradict each other.
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder of images, also as the Kaggle archive unpacks it, or a .csv or .parquet table of images."""
+    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to, or a .csv or
+    .parquet table of images."""
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
     """Folder to write the shards and dataset.json to; a path or a URL."""
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(

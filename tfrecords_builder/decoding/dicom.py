@@ -156,7 +156,7 @@ def _apply_voi(values: NDArray[Any], dataset: "pydicom.Dataset") -> tuple[NDArra
     if dataset.get("VOILUTSequence"):
         descriptor = dataset.VOILUTSequence[0]["LUTDescriptor"]
         num_entries, first, bits = descriptor.value
-        # With 8 bits here, pydicom would also store the number of entries in 8 bits, where 256 overflows.
+        # For a table of 8 bits, pydicom would also count the entries in 8 bits.
         descriptor.value = [num_entries, first, MAX_BITS]
         return apply_voi(values, dataset).astype(np.float64), 0, 2**bits - 1
     if dataset.get("WindowCenter") is None or dataset.get("WindowWidth") is None:

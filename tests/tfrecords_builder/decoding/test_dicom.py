@@ -28,14 +28,14 @@ ROOT = Path(__file__).parents[3]
 # Decoding silences pydicom once for the process; pytest brings warnings back for every test.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-# Of 12 bits in 16, as X-ray detectors store them.
+# 12 bits in 16, as X-ray detectors store them.
 STORED = np.array([[0, 100, 1000], [2000, 3000, 4095]], np.uint16)
 
 
 def dataset(
     stored: np.ndarray = STORED, *, bits: int = 12, syntax=ExplicitVRLittleEndian, **elements
 ) -> Dataset:
-    """A gray X-ray with all that its pixels need, and `elements`."""
+    """A gray X-ray with every element that its pixels need, and with `elements`."""
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = syntax
@@ -96,7 +96,7 @@ def test_exact_and_sigmoid_windows():
     np.testing.assert_array_equal(narrow, [[0, 0, 0], [128, 255, 255]])
 
 
-def test_the_window_is_of_rescaled_values():
+def test_the_window_applies_to_rescaled_values():
     # Values 0.5 * stored - 1000 are [-1000, -950, -500, 0, 500, 1047.5]; the window goes from -500 to 500.
     rescaled = dataset(RescaleSlope="0.5", RescaleIntercept="-1000", WindowCenter="0.5", WindowWidth="1001")
 
@@ -123,13 +123,13 @@ def test_signed_pixels_over_their_whole_range():
     np.testing.assert_array_equal(decode(as_file(dataset(stored, bits=16))), [[0, 64, 128, 255]])
 
 
-def test_one_value_is_black():
+def test_an_image_of_one_value_is_black():
     flat = np.full((2, 3), 77, np.uint16)
 
     np.testing.assert_array_equal(decode(as_file(dataset(flat))), np.zeros((2, 3)))
 
 
-def test_a_lookup_table_goes_before_the_window():
+def test_a_lookup_table_is_used_instead_of_the_window():
     stored = np.array([[0, 10, 11, 12, 13, 4000]], np.uint16)
     tabled = dataset(
         stored, VOILUTSequence=lut(10, 10, [0, 341, 682, 1023]), WindowCenter="1", WindowWidth="2"
@@ -166,7 +166,7 @@ def test_compressed_without_loss(syntax):
     np.testing.assert_array_equal(expected, np.rint(stored / 4095 * 255))
 
 
-def test_jpeg_inside_as_the_rsna_challenge_has_it():
+def test_jpeg_inside_dicom_as_in_the_rsna_challenge():
     y, x = np.mgrid[:64, :48]
     encoded = io.BytesIO()
     Image.fromarray((2 * x + y).astype(np.uint8)).save(encoded, "JPEG", quality=95)
@@ -222,7 +222,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_gray_xray_is_refused_in_one_line(kind):
+def test_everything_but_a_single_gray_image_is_refused_in_one_line(kind):
     made, reason = REFUSED[kind]
 
     with pytest.raises(UnreadableImage, match=reason) as refusal:
@@ -230,7 +230,7 @@ def test_what_is_no_gray_xray_is_refused_in_one_line(kind):
     assert "\n" not in str(refusal.value)
 
 
-def test_damaged_files_are_refused_or_read_and_never_anything_else():
+def test_damaged_files_are_refused_or_read_and_cause_no_other_error():
     generator = np.random.default_rng(1)
     compressed = dataset(np.zeros((40, 30), np.uint16), WindowCenter="9", WindowWidth="20")
     compressed.compress(RLELossless)
@@ -275,7 +275,7 @@ def test_without_pydicom_the_extra_is_named(monkeypatch):
         decode(encoded)
 
 
-def test_pydicom_is_loaded_for_dicom_alone_and_does_not_chatter(tmp_path):
+def test_pydicom_is_loaded_only_for_dicom_and_writes_nothing_to_stderr(tmp_path):
     with_rest = dataset()
     with_rest.PixelData += b"rest"
     (tmp_path / "rest.dcm").write_bytes(as_file(with_rest))
@@ -305,5 +305,5 @@ except UnreadableImage as error:
 
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.startswith("DICOM that pydicom cannot decode")
-    with pytest.warns(UserWarning, match="padding"):  # what is kept from the user
+    with pytest.warns(UserWarning, match="padding"):  # which the user does not see
         assert pydicom.dcmread(tmp_path / "rest.dcm").pixel_array.shape == STORED.shape
