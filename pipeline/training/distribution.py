@@ -45,6 +45,11 @@ def on_all_devices() -> Iterator[None]:
         yield
 
 
+def only_cpus() -> bool:
+    """Whether Keras has no other device than CPUs to train on."""
+    return all("cpu" in device.lower() for device in keras.distribution.list_devices())
+
+
 def _devices() -> list[str]:
     """Names of the devices to train on; a single one on backends other than TensorFlow."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -8,6 +8,7 @@ from typing import get_args
 import keras
 import numpy as np
 
+from pipeline.training import distribution
 from pipeline.training.settings import Precision
 
 WORTHWHILE_SPEEDUP = 1.1
@@ -38,8 +39,8 @@ def fastest(build: Callable[[Precision], keras.Model], batch_shape: tuple[int, .
 
 def supported() -> tuple[Precision, ...]:
     """The precisions that the training device has fast kernels for: on CPUs there are none for float16."""
-    on_cpu = all("cpu" in device.lower() for device in keras.distribution.list_devices())
-    return tuple(name for name in get_args(Precision) if not (on_cpu and name == "mixed_float16"))
+    names: tuple[Precision, ...] = get_args(Precision)
+    return tuple(name for name in names if name != "mixed_float16" or not distribution.only_cpus())
 
 
 def _step_seconds(model: keras.Model, batch_shape: tuple[int, ...]) -> float:
