@@ -11,7 +11,7 @@ from tests import small_run
 from tests.small_run import bright_spots, quick_training
 
 if TYPE_CHECKING:
-    from serving.local import Ports
+    from serving.server.assembly import Ports
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -90,7 +90,8 @@ def models(finished_run, tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def local_server(models) -> Iterator["Ports"]:
     """Serves `models` on free ports of this machine."""
-    from serving.local import LocalConfig, serving
+    from serving.server.assembly import serving
+    from serving.server.settings import ServerSettings
 
-    with serving(LocalConfig(models, grpc_port=0, rest_port=0)) as ports:
+    with serving(ServerSettings(models, grpc_port=0, rest_port=0)) as ports:
         yield ports

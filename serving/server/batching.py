@@ -1,10 +1,12 @@
-"""Batches of concurrent requests, made by TensorFlow's own in-graph batcher.
+"""Runs requests that come at about the same time as one batch, with TensorFlow's own batcher in the graph.
 
-The parameters are those of TensorFlow Serving's `--batching_parameters_file`, and what its batching session
-does with them, the kernel behind `tf.nondifferentiable_batch_function` does too: requests are joined along
-dimension 0 until a batch is full or its time is up, run as one, and their answers split again. The function
-itself would give each signature threads of its own, which wake every millisecond, so the kernel is used
-directly: as in TensorFlow Serving, signatures have a queue each and share the threads.
+Its parameters are those of TensorFlow Serving's `--batching_parameters_file`. Requests are joined along
+dimension 0 until a batch is full or its time is up; the batch runs, and its outputs are split again.
+TensorFlow Serving's batching session and the kernel of `tf.nondifferentiable_batch_function` do the same.
+
+This module uses that kernel directly. The Python function would give each signature threads of its own, which
+wake every millisecond. Here, as in TensorFlow Serving, each signature has a queue of its own, and all share
+the threads.
 """
 
 import dataclasses
@@ -16,12 +18,12 @@ import tensorflow as tf
 from serving.server.config_files import read_batching_parameters
 from tfrecords_builder.errors import UserError
 
-_SCHEDULER = "batches"  # shared by all operations of this name in a session
+_SCHEDULER = "batches"  # operations of a session with this name share their threads
 
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """When a batch is full, and how long it waits; the defaults are TensorFlow Serving's.
+    """When a batch is full, and how long it waits. The defaults are TensorFlow Serving's.
 
     Raises:
         ValueError: for parameters that TensorFlow's batcher refuses.
@@ -30,17 +32,18 @@ class Batching:
     max_batch_size: int = 1000
     """Most images of a batch."""
     batch_timeout_micros: int = 0
-    """How long the first request of a batch waits for others, in microseconds."""
+    """Microseconds that the first request of a batch waits for others."""
     max_enqueued_batches: int = 10
-    """Batches that may wait; requests beyond are UNAVAILABLE."""
+    """Most batches that wait to run. Further requests are refused with UNAVAILABLE."""
     num_batch_threads: int = 1
-    """Batches that run at a time."""
+    """Number of batches that run at the same time."""
     allowed_batch_sizes: tuple[int, ...] = ()
-    """Sizes to which batches are filled up; empty: none is."""
+    """Sizes to which batches are filled up with copies of an image; empty to fill up none."""
     enable_large_batch_splitting: bool = False
-    """Whether a request may be spread over batches, to fill them."""
+    """Whether the images of a request may be spread over several batches, to fill these."""
     max_execution_batch_size: int | None = None
-    """Most images that run as one if requests may be spread; max_batch_size is the most of a request then."""
+    """Most images that run as one if requests may be spread over batches; max_batch_size then limits a
+    request. None for max_batch_size."""
 
     def __post_init__(self) -> None:
         counts = (self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads)
@@ -58,13 +61,13 @@ class Batching:
         most = self.max_execution_batch_size
         if most is not None and most not in (sizes or range(1, self.max_batch_size + 1)):
             raise ValueError(
-                "max_execution_batch_size must be one of allowed_batch_sizes, or without these 1 to "
+                "max_execution_batch_size must be one of allowed_batch_sizes or, if there are none, 1 to "
                 f"max_batch_size, {self.max_batch_size}. Received: {most}"
             )
 
     @property
     def executed_sizes(self) -> tuple[int, ...]:
-        """Sizes that batches are filled up to, the last is the most; empty: any up to max_batch_size."""
+        """Sizes of the batches that run, in ascending order; empty for all up to max_batch_size."""
         most = self.max_execution_batch_size
         if most is None or not self.enable_large_batch_splitting:
             return self.allowed_batch_sizes
@@ -75,7 +78,7 @@ class Batching:
         """Reads a file of BatchingParameters.
 
         Raises:
-            UserError: if it cannot be read, parsed, or used.
+            UserError: if it cannot be read or parsed, or if TensorFlow's batcher refuses its parameters.
         """
         parameters = read_batching_parameters(path)
         given: dict[str, Any] = {
@@ -92,16 +95,16 @@ class Batching:
 def batched(
     graph_def: Any, inputs: Mapping[str, tf.Tensor], fetches: Sequence[str], batching: Batching
 ) -> list[tf.Tensor]:
-    """Adds to the current graph a twin of a signature whose runs are batched.
+    """Adds a copy of a signature to the current graph, whose runs are joined into batches.
 
     Args:
-        graph_def: GraphDef that the current graph was loaded from.
-        inputs: the signature's placeholders in the current graph, by their tensors' names.
-        fetches: names of the signature's outputs, as in `add:0`.
-        batching: the parameters.
+        graph_def: the GraphDef from which the current graph was loaded.
+        inputs: the signature's placeholders in the current graph, by the names of their tensors.
+        fetches: names of the signature's output tensors, as in `add:0`.
+        batching: when a batch is full, and how long it waits.
 
     Returns:
-        The twins of `fetches`, fed by the same placeholders.
+        The copies of `fetches`, which are computed from the same placeholders.
     """
     nodes = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.partition(":")[0] for name in fetches])
 
@@ -109,7 +112,7 @@ def batched(
 
     @tf.function(input_signature=specs, autograph=False)
     def run_batch(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        # Variables are found by their names in the session, so the copy computes with the same weights.
+        # The session finds variables by their names, so the copy computes with the weights of the original.
         fed = dict(zip(inputs, tensors, strict=True))
         return tuple(tf.graph_util.import_graph_def(nodes, input_map=fed, return_elements=fetches, name=""))
 
@@ -126,6 +129,6 @@ def batched(
         max_enqueued_batches=batching.max_enqueued_batches,
         enable_large_batch_splitting=batching.enable_large_batch_splitting,
         shared_name=_SCHEDULER,
-        batching_queue=",".join([*inputs, *fetches]),  # one for whoever computes the same
+        batching_queue=",".join([*inputs, *fetches]),  # signatures that compute the same share a queue
     )
     return outputs

@@ -1,8 +1,8 @@
-"""TensorFlow Serving's configuration files, which are protocol buffers as text.
+"""Reads TensorFlow Serving's configuration files, which are protocol buffers as text.
 
-`tensorflow-serving-api` has the messages of the model configuration alone. Those of batching, monitoring and
-TLS are declared here, with the names and numbers of `session_bundle_config.proto`, `monitoring_config.proto`
-and `ssl_config.proto`.
+The package `tensorflow-serving-api` declares only the messages of the model configuration. This module
+declares the messages of batching, monitoring and TLS, with the names and numbers of
+`session_bundle_config.proto`, `monitoring_config.proto` and `ssl_config.proto`.
 """
 
 from typing import Any
@@ -14,12 +14,13 @@ from tensorflow_serving.config import model_server_config_pb2
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 
-_PACKAGE = "chest_xray_pipeline.serving"  # not tensorflow.serving: a later package may declare them itself
+_PACKAGE = "chest_xray_pipeline.serving"  # in tensorflow.serving, a later package may declare them itself
 _FILE = "chest_xray_pipeline/serving/config_files.proto"
-_INT64, _BOOL, _STRING, _MESSAGE = 3, 8, 9, 11  # of descriptor.proto's FieldDescriptorProto.Type
-_OPTIONAL, _REPEATED = 1, 3  # of its Label
+_INT64, _BOOL, _STRING, _MESSAGE = 3, 8, 9, 11  # FieldDescriptorProto.Type in descriptor.proto
+_OPTIONAL, _REPEATED = 1, 3  # FieldDescriptorProto.Label in descriptor.proto
 
 _INT64_VALUE = ".google.protobuf.Int64Value"
+# Fields of each message: name, number, type, and the name of the type if it is a message.
 _MESSAGES: dict[str, tuple[tuple[str, int, int, str], ...]] = {
     "BatchingParameters": (
         ("max_batch_size", 1, _MESSAGE, _INT64_VALUE),
@@ -67,26 +68,26 @@ _CLASSES = _declare()
 
 
 def read_model_config(path: str) -> Any:
-    """The ModelServerConfig of `--model_config_file`.
+    """Reads the ModelServerConfig of `--model_config_file`.
 
     Raises:
-        UserError: if the file cannot be read or parsed; the same holds for the functions below.
+        UserError: if the file cannot be read or parsed. The functions below raise the same.
     """
     return _read(path, model_server_config_pb2.ModelServerConfig())
 
 
 def read_batching_parameters(path: str) -> Any:
-    """The BatchingParameters of `--batching_parameters_file`."""
+    """Reads the BatchingParameters of `--batching_parameters_file`."""
     return _read(path, _CLASSES["BatchingParameters"]())
 
 
 def read_monitoring_config(path: str) -> Any:
-    """The MonitoringConfig of `--monitoring_config_file`."""
+    """Reads the MonitoringConfig of `--monitoring_config_file`."""
     return _read(path, _CLASSES["MonitoringConfig"]())
 
 
 def read_ssl_config(path: str) -> Any:
-    """The SSLConfig of `--ssl_config_file`."""
+    """Reads the SSLConfig of `--ssl_config_file`."""
     return _read(path, _CLASSES["SSLConfig"]())
 
 
@@ -94,7 +95,9 @@ def _read(path: str, message: Any) -> Any:
     name = message.DESCRIPTOR.name
     try:
         return text_format.Parse(storage.read(path), message)
+    except OSError as error:
+        raise UserError(f"cannot read the {name} file {path!r}: {error.strerror}") from None
     except tf.errors.OpError as error:
         raise UserError(f"cannot read the {name} file {path!r}: {error.message}") from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise UserError(f"{path!r} is no {name} as TensorFlow Serving writes it: {error}") from None
+        raise UserError(f"{path!r} does not hold a {name} as text: {error}") from None

@@ -1,7 +1,7 @@
-"""Classify, Regress and MultiInference, which feed serialized tf.Example: no signature here takes them.
+"""How Classify, Regress and MultiInference are refused (docs/serving-contract.md, section 7).
 
-They refuse, in the order and with the words of TensorFlow Serving's classifier.cc, regressor.cc and
-multi_inference.cc.
+They take records of tf.Example, and no signature here does. The order of the checks and the messages are
+those of TensorFlow Serving's classifier.cc, regressor.cc and multi_inference.cc.
 """
 
 from typing import Any
@@ -21,20 +21,20 @@ _MOST_CLASSIFY_OUTPUTS = 2  # classes and scores
 
 
 def refuse_classify(servable: Servable, signature_name: str) -> StatusError:
-    """Why this signature cannot classify."""
+    """The error that says why a signature cannot classify."""
     return _refuse(servable, signature_name, "classification")
 
 
 def refuse_regress(servable: Servable, signature_name: str) -> StatusError:
-    """Why this signature cannot regress."""
+    """The error that says why a signature cannot regress."""
     return _refuse(servable, signature_name, "regression")
 
 
 def refuse_multi_inference(servable: Servable, request: Any) -> StatusError:
-    """Why these tasks cannot be done."""
+    """The error that says why the first task of a MultiInferenceRequest cannot be done."""
     if not request.tasks:
         return invalid_argument("Input is empty.")
-    first = request.tasks[0]  # whatever comes after it is not reached, as no signature is one of these
+    first = request.tasks[0]  # further tasks never matter, because the first fails for every signature
     if first.method_name == CLASSIFY_METHOD:
         return refuse_classify(servable, first.model_spec.signature_name)
     if first.method_name == REGRESS_METHOD:
@@ -51,9 +51,9 @@ def _refuse(servable: Servable, signature_name: str, kind: str) -> StatusError:
         return invalid_argument(f"No signature was found with the name: {name}")
     if len(signature.inputs) != 1:
         return invalid_argument("Expected one input Tensor.")
-    wrong = _wrong_outputs(signature, kind)
-    if wrong is not None:
-        return invalid_argument(wrong)
+    wrong_outputs = _wrong_outputs(signature, kind)
+    if wrong_outputs is not None:
+        return invalid_argument(wrong_outputs)
     if _INPUT not in signature.inputs:
         return invalid_argument(f"No {kind} inputs found in SignatureDef: {signature}")
     return StatusError(

@@ -1,6 +1,5 @@
 """The gRPC server: its port, its encryption, its limits, and how it stops."""
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,44 +8,52 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from serving.names import UNLIMITED_MESSAGE
 from serving.server.config_files import read_ssl_config
 from serving.server.grpc_services import add_services
 from serving.server.metrics import Metrics
 from serving.server.models import Models
 from tfrecords_builder.errors import UserError
 
-UNLIMITED = -1
-HEALTH_NAMES = ("", "ModelService", "PredictionService")  # TensorFlow Serving leaves out the package
+HEALTH_NAMES = ("", "ModelService", "PredictionService")
+"""Services that gRPC's health service knows. As in TensorFlow Serving, they have no package in front."""
 
-_THREADS = 64  # they wait for TensorFlow most of the time, and batches are made of requests that wait
+# A thread waits for TensorFlow most of the time, and only requests that wait can be joined into a batch.
+_THREADS = 64
 
 _QUIET_SECONDS = 0.2
-_DRAIN_SECONDS = 5.0
+"""A server that stops ends its connections if no request has come for so long."""
+_LONGEST_DRAIN_SECONDS = 5.0
+"""It ends them after this time even if requests still come."""
 
 
-class _Door(grpc.ServerInterceptor):
-    """Refuses requests once it is closed.
+class StoppingInterceptor(grpc.ServerInterceptor):
+    """Refuses requests with UNAVAILABLE once the server is stopping.
 
-    What waits inside gRPC when a server stops is cut off with CANCELLED, which no client tries again; what is
-    refused here is UNAVAILABLE.
+    Without it, gRPC would end requests that wait inside it with CANCELLED, which no client sends again.
+    Clients send a request again that was refused with UNAVAILABLE.
     """
 
     def __init__(self) -> None:
-        self._is_closed = False
-        self._last = 0.0
+        self._is_stopping = False
+        self._last_request = 0.0
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """See gRPC."""
-        self._last = time.monotonic()
-        if not self._is_closed:
+        """Passes a request on, or refuses it; gRPC calls this for every request."""
+        self._last_request = time.monotonic()
+        if not self._is_stopping:
             return continuation(handler_call_details)
         return grpc.unary_unary_rpc_method_handler(_refuse)
 
-    def close(self) -> None:
-        """Closes, and waits until nobody comes any more, or for as long as clients can be expected to go."""
-        self._is_closed = True
-        closed = self._last = time.monotonic()
-        while (now := time.monotonic()) - self._last < _QUIET_SECONDS and now - closed < _DRAIN_SECONDS:
+    def refuse_until_quiet(self) -> None:
+        """Refuses all further requests, and waits until no more of them come, but not without limit."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        began = self._last_request = time.monotonic()
+        while (now := time.monotonic()) - self._last_request < _QUIET_SECONDS:
+            if now - began >= _LONGEST_DRAIN_SECONDS:
+                return
             time.sleep(_QUIET_SECONDS / 10)
 
 
@@ -57,33 +64,40 @@ def _refuse(_: Any, context: grpc.ServicerContext) -> None:
 class GrpcServer:
     """Serves models over gRPC.
 
-    The port is taken at once, so that a second server fails before it has loaded its models.
+    The constructor takes the port, so that a second server fails before it has loaded its models.
 
     Args:
         host: address to listen at.
-        port: 0 for any free one.
-        credentials: of TLS; None for none.
-        concurrent: requests at a time; more are RESOURCE_EXHAUSTED.
-        with_health: whether the health service of gRPC answers too.
+        port: port to listen at; 0 for any free one.
+        credentials: credentials of TLS; None for no encryption.
+        max_concurrent_requests: most requests that are answered at the same time; further ones are refused
+            with RESOURCE_EXHAUSTED.
+        with_health: whether gRPC's health service answers too.
 
     Raises:
         RuntimeError: if the port is in use or not available.
     """
 
     def __init__(
-        self, host: str, port: int, credentials: Any | None, *, concurrent: int, with_health: bool
+        self,
+        host: str,
+        port: int,
+        credentials: Any | None,
+        *,
+        max_concurrent_requests: int,
+        with_health: bool,
     ) -> None:
         self._health = health.HealthServicer() if with_health else None
-        self._door = _Door()
+        self._interceptor = StoppingInterceptor()
         self._server = grpc.server(
-            ThreadPoolExecutor(min(_THREADS, concurrent), thread_name_prefix="grpc"),
+            ThreadPoolExecutor(min(_THREADS, max_concurrent_requests), thread_name_prefix="grpc"),
             options=[
-                ("grpc.max_receive_message_length", UNLIMITED),
-                ("grpc.max_send_message_length", UNLIMITED),
-                ("grpc.so_reuseport", 0),  # else a second server would silently share the port
+                ("grpc.max_receive_message_length", UNLIMITED_MESSAGE),
+                ("grpc.max_send_message_length", UNLIMITED_MESSAGE),
+                ("grpc.so_reuseport", 0),  # otherwise a second server would share the port without an error
             ],
-            maximum_concurrent_rpcs=concurrent,
-            interceptors=[self._door],
+            maximum_concurrent_rpcs=max_concurrent_requests,
+            interceptors=[self._interceptor],
         )
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if credentials is None:
@@ -92,7 +106,7 @@ class GrpcServer:
             self.port = int(self._server.add_secure_port(address, credentials))
 
     def start(self, models: Models, metrics: Metrics) -> None:
-        """Starts to answer."""
+        """Starts to answer requests."""
         add_services(self._server, models, metrics)
         if self._health is not None:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -100,26 +114,27 @@ class GrpcServer:
                 self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._server.start()
 
-    def stop(self, grace: float) -> threading.Event:
-        """Accepts no more; the event is set when all that was accepted is answered, or `grace` is over."""
+    def stop(self, grace: float) -> None:
+        """Accepts no more requests, and waits up to `grace` seconds until all accepted ones are answered."""
         if self._health is not None:
             self._health.enter_graceful_shutdown()
-        self._door.close()
-        return self._server.stop(grace)
+        self._interceptor.refuse_until_quiet()
+        self._server.stop(grace).wait()
 
 
 def read_credentials(path: str) -> Any:
-    """The encryption that an SSLConfig file asks for, with the certificate of the client if it says so.
+    """The credentials of TLS that an SSLConfig file holds.
 
     Raises:
-        UserError: if the file is none, or what it holds is no key and certificate.
+        UserError: if the file cannot be read, or has no key and certificate, or asks for certificates of
+            clients and does not say whose are accepted.
     """
     config = read_ssl_config(path)
     if not config.server_key or not config.server_cert:
         raise UserError(f"{path!r} must hold server_key and server_cert, both in PEM")
     if config.client_verify and not config.custom_ca:
         raise UserError(
-            f"{path!r} asks for client_verify: custom_ca must say whose certificates are accepted"
+            f"{path!r} asks for client_verify: its custom_ca must hold the accepted certificates, in PEM"
         )
     return grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],

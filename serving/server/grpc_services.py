@@ -1,5 +1,9 @@
-"""PredictionService and ModelService, with TensorFlow Serving's answers."""
+"""PredictionService and ModelService, the gRPC services of TensorFlow Serving.
 
+See docs/serving-contract.md, section 9.
+"""
+
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -8,10 +12,7 @@ from typing import Any
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
     model_management_pb2,
-    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -20,17 +21,19 @@ from tensorflow_serving.apis import (
 from serving.names import DEFAULT_SIGNATURE
 from serving.server import example_apis, tensors
 from serving.server.metrics import Metrics
+from serving.server.model_info import model_metadata, model_spec, model_status
 from serving.server.models import Models
 from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
 
-MESSAGE_LIMIT = 1024  # characters of an error's text, as TensorFlow Serving cuts it
+MESSAGE_LIMIT = 1024
+"""Most characters of an error's message, as in TensorFlow Serving."""
 
 Method = Callable[[Any, Any, grpc.ServicerContext], Any]
 
 
 def _with_status(method: Method) -> Method:
-    """Turns a StatusError into the status of the call."""
+    """Makes a method end its call with the status of a StatusError that it raises."""
 
     @functools.wraps(method)
     def answer(service: Any, request: Any, context: grpc.ServicerContext) -> Any:
@@ -46,22 +49,22 @@ def _with_status(method: Method) -> Method:
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the others refuse, as this model has no signature for them."""
+    """Predicts and tells signatures. Its other methods refuse, because no signature fits them."""
 
     def __init__(self, models: Models, metrics: Metrics) -> None:
         self._models = models
         self._metrics = metrics
 
     @_with_status
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - the protocol's name
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Runs a signature."""
         with self._metrics.request(request.model_spec.name, "Predict", "GRPC"):
             return self._predict(request, context)
 
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if not context.is_active():  # its deadline passed while it waited: nobody reads the answer
+        if not context.is_active():  # its deadline has passed while it waited, so nobody reads the answer
             raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
-        with _lent(self._models, request) as servable:
+        with _lend_servable(self._models, request) as servable:
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = servable.predict_signature(name)
             if signature is None:
@@ -73,15 +76,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             began = time.perf_counter()
             outputs = servable.run(name, inputs, wanted)
             self._metrics.record_runtime(servable.name, "Predict", time.perf_counter() - began)
-        response = predict_pb2.PredictResponse()
-        _fill_spec(response.model_spec, servable, name)
+        response = predict_pb2.PredictResponse(model_spec=model_spec(servable, name))
         for output, values in outputs.items():
             response.outputs[output].CopyFrom(tensors.to_proto(values))
         return response
 
     @_with_status
     def GetModelMetadata(self, request: Any, _: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Tells all signatures."""
+        """Tells all signatures of a version."""
         if not request.HasField("model_spec"):
             raise invalid_argument("Missing ModelSpec")
         if not request.metadata_field:
@@ -89,32 +91,32 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         for field in request.metadata_field:
             if field != "signature_def":
                 raise invalid_argument(f"Metadata field {field} is not supported")
-        with _lent(self._models, request) as servable:
+        with _lend_servable(self._models, request) as servable:
             return model_metadata(servable)
 
     @_with_status
     def Classify(self, request: Any, _: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Refuses."""
-        with _lent(self._models, request) as servable:
+        """Refuses to classify."""
+        with _lend_servable(self._models, request) as servable:
             raise example_apis.refuse_classify(servable, request.model_spec.signature_name)
 
     @_with_status
     def Regress(self, request: Any, _: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Refuses."""
-        with _lent(self._models, request) as servable:
+        """Refuses to regress."""
+        with _lend_servable(self._models, request) as servable:
             raise example_apis.refuse_regress(servable, request.model_spec.signature_name)
 
     @_with_status
     def MultiInference(self, request: Any, _: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Refuses."""
+        """Refuses to classify and regress."""
         if not request.tasks or not request.tasks[0].HasField("model_spec"):
             raise invalid_argument("ModelSpec has no name specified.")
-        with _lent(self._models, request.tasks[0]) as servable:
+        with _lend_servable(self._models, request.tasks[0]) as servable:
             raise example_apis.refuse_multi_inference(servable, request)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus and HandleReloadConfigRequest."""
+    """Tells the states of models, and replaces their configuration."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -130,7 +132,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     @_with_status
     def HandleReloadConfigRequest(self, request: Any, _: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Replaces the models that are served."""
+        """Replaces the configuration of the models."""
         self._models.reload(request.config)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
@@ -144,38 +146,19 @@ def add_services(server: grpc.Server, models: Models, metrics: Metrics) -> None:
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
 
 
-def model_metadata(servable: Servable) -> Any:
-    """GetModelMetadataResponse of a servable."""
-    signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
-    response = get_model_metadata_pb2.GetModelMetadataResponse()
-    _fill_spec(response.model_spec, servable)
-    response.metadata["signature_def"].Pack(signatures)
-    return response
-
-
-def model_status(models: Models, name: str, version: int | None) -> Any:
-    """GetModelStatusResponse of a model.
+def _lend_servable(models: Models, request: Any) -> contextlib.AbstractContextManager[Servable]:
+    """Lends the version that the ModelSpec of a request names.
 
     Raises:
-        StatusError: NOT_FOUND.
+        StatusError: INVALID_ARGUMENT if there is no ModelSpec, or no name in it.
     """
-    response = get_model_status_pb2.GetModelStatusResponse()
-    for known in models.states(name, version):
-        status = response.model_version_status.add(version=known.number, state=known.state.value)
-        status.status.error_code = known.error.code.value[0] if known.error else 0
-        status.status.error_message = known.error.message if known.error else ""
-    return response
-
-
-def _lent(models: Models, request: Any) -> Any:
-    """The context of the servable that a request names."""
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")
     spec = request.model_spec
     if not spec.name:
         raise invalid_argument("ModelSpec has no name specified.")
     choice = spec.WhichOneof("version_choice")
-    return models.servable(
+    return models.lend(
         spec.name,
         version=spec.version.value if choice == "version" else None,
         label=spec.version_label if choice == "version_label" else None,
@@ -183,6 +166,11 @@ def _lent(models: Models, request: Any) -> Any:
 
 
 def _wanted_outputs(signature: meta_graph_pb2.SignatureDef, output_filter: Any) -> list[str]:
+    """The outputs that a request asks for; all of the signature if it names none.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT for an output that the signature does not have, or that is named twice.
+    """
     wanted: list[str] = []
     for name in output_filter:
         if name not in signature.outputs:
@@ -194,9 +182,3 @@ def _wanted_outputs(signature: meta_graph_pb2.SignatureDef, output_filter: Any) 
             raise invalid_argument(f"duplicate output tensor alias: {name}")
         wanted.append(name)
     return wanted or sorted(signature.outputs)
-
-
-def _fill_spec(spec: model_pb2.ModelSpec, servable: Servable, signature_name: str = "") -> None:
-    spec.name = servable.name
-    spec.version.value = servable.version
-    spec.signature_name = signature_name

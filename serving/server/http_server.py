@@ -1,4 +1,4 @@
-"""The HTTP server of the REST API: uvicorn in a thread of its own."""
+"""The HTTP server of the REST API: uvicorn, in a thread of its own."""
 
 import socket
 import threading
@@ -6,16 +6,16 @@ from typing import Any
 
 import uvicorn
 
-_KEEP_ALIVE_SECONDS = 75  # how long a connection may be idle; longer than the pools of usual clients keep one
+_KEEP_ALIVE_SECONDS = 75  # longer than the connection pools of usual clients keep an idle connection
 
 
 class HttpServer:
-    """Serves an ASGI application.
+    """Serves an ASGI application in a thread.
 
     Args:
-        application: what answers.
-        listener: bound and listening.
-        grace: how long accepted requests may take when the server stops, in seconds.
+        application: the ASGI application that answers requests.
+        listener: a socket that is bound and listens.
+        grace: most seconds to wait for the answers to accepted requests when the server stops.
     """
 
     def __init__(self, application: Any, listener: socket.socket, grace: float) -> None:
@@ -37,20 +37,24 @@ class HttpServer:
         )
 
     def start(self) -> None:
-        """Starts to answer."""
+        """Starts to answer requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Accepts no more; returns at once."""
+        """Accepts no more requests. It returns at once; `join` waits for the answers."""
         self._server.should_exit = True
 
     def join(self) -> None:
-        """Waits until all that was accepted is answered."""
+        """Waits until all accepted requests are answered, or the time for that is over."""
         self._thread.join()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens already, so that a second server fails before it has loaded its models.
+def listen(host: str, port: int) -> socket.socket:
+    """Opens a socket that listens, so that a second server fails before it has loaded its models.
+
+    Args:
+        host: address to listen at.
+        port: port to listen at; 0 for any free one.
 
     Raises:
         OSError: if the port is in use or not available.

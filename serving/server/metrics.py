@@ -1,4 +1,4 @@
-"""Counts and latencies of requests, as TensorFlow Serving names and writes them for Prometheus."""
+"""Counts and times requests, and writes the figures for Prometheus with the names of TensorFlow Serving."""
 
 import bisect
 import contextlib
@@ -10,20 +10,23 @@ from collections.abc import Iterator
 from serving.server.status import StatusError
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
+"""Path of the URL of the metrics unless the MonitoringConfig has another."""
 
 REQUEST_COUNT = ":tensorflow:serving:request_count"
 REQUEST_LATENCY = ":tensorflow:serving:request_latency"
 RUNTIME_LATENCY = ":tensorflow:serving:runtime_latency"
 
-# TensorFlow Serving's Buckets::Exponential(10, 1.8, 33), in microseconds: 10 us to about 20 minutes.
+# Upper bounds of the buckets in microseconds, 10 us to about 20 minutes: TensorFlow Serving's
+# Buckets::Exponential(10, 1.8, 33).
 _BOUNDS = tuple(10 * 1.8**power for power in range(32))
-_MOST_CELLS = 1000  # of each metric: the names of models come from requests, and anybody may send any
+_MOST_COUNTS = 1000  # the names of models come from requests, and a client may send any number of them
 
 Labels = tuple[tuple[str, str], ...]
+"""Names and values that tell the counts of one metric apart."""
 
 
 class Metrics:
-    """What a server has answered so far; any thread may record."""
+    """The figures of a server since its start. Any thread may record and read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,11 +35,11 @@ class Metrics:
 
     @contextlib.contextmanager
     def request(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts what is answered within by its status, and records how long it took if it succeeds.
+        """Counts the request that the block answers, and records how long the block took if it succeeds.
 
         Args:
-            model: its name.
-            api: as in Predict.
+            model: name of the model.
+            api: name of the call, as in Predict.
             entrypoint: GRPC or REST.
         """
         began, status = time.perf_counter(), "INTERNAL"
@@ -54,15 +57,15 @@ class Metrics:
     def _count(self, model: str, status: str) -> None:
         labels = (("model_name", model), ("status", status))
         with self._lock:
-            if labels in self._counts or len(self._counts) < _MOST_CELLS:
+            if labels in self._counts or len(self._counts) < _MOST_COUNTS:
                 self._counts[labels] += 1
 
     def record_runtime(self, model: str, api: str, seconds: float) -> None:
-        """Records how long TensorFlow took for one."""
+        """Records how long TensorFlow took for one request."""
         self._record(RUNTIME_LATENCY, (("model_name", model), ("API", api), ("runtime", "TF1")), seconds)
 
     def page(self) -> str:
-        """Everything in Prometheus's text format."""
+        """All figures in Prometheus's text format."""
         with self._lock:
             lines = [f"# TYPE {REQUEST_COUNT} counter"]
             lines += [f"{REQUEST_COUNT}{{{_text(labels)}}} {n}" for labels, n in self._counts.items()]

@@ -1,40 +1,73 @@
-"""Which models a server has: TensorFlow Serving's ModelServerConfig, and what it refuses in one."""
+"""TensorFlow Serving's ModelServerConfig: which models a server has, and when it is refused."""
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.server.status import invalid_argument
+from serving.version_folders import version_folders
+from tfrecords_builder import storage
+from tfrecords_builder.errors import UserError
 
 PLATFORM = "tensorflow"
+"""The only `model_platform` that this server runs."""
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def aspired(policy: Any, versions: Iterable[int]) -> set[int]:
-    """The versions that a ServableVersionPolicy wants of those that are there."""
-    there = sorted(versions)
-    kind = policy.WhichOneof("policy_choice")
-    if kind == "all":
-        return set(there)
-    if kind == "specific":
-        return set(there) & set(policy.specific.versions)
-    newest = policy.latest.num_versions if kind == "latest" and policy.latest.num_versions else 1
-    return set(there[-newest:])
+def from_folder(models: str) -> Any:
+    """The configuration that serves the newest version of each model in a folder.
 
+    Args:
+        models: folder of models; a path or a URL.
 
-def of_folder(base_paths: dict[str, str]) -> Any:
-    """The configuration that serves the latest version of each model, by base path."""
+    Returns:
+        A ModelServerConfig.
+
+    Raises:
+        UserError: if there is no such folder, or no model in it.
+    """
+    export = f"export a run with `python -m serving.export RUN {models}`"
+    if not tf.io.gfile.isdir(models):
+        raise UserError(f"there is no folder {models!r}: {export}")
+    folder = models if storage.is_url(models) else str(Path(models).absolute())
     config = model_server_config_pb2.ModelServerConfig()
-    for name, base_path in base_paths.items():
-        config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
+    for name in sorted(name.rstrip("/") for name in tf.io.gfile.listdir(models)):
+        base_path = storage.join(folder, name)
+        if tf.io.gfile.isdir(base_path) and version_folders(base_path):
+            config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
+    if not config.model_config_list.config:
+        raise UserError(f"{models!r} holds no model, that is no file MODEL/VERSION/saved_model.pb: {export}")
     return config
 
 
+def wanted_versions(policy: Any, versions: Iterable[int]) -> set[int]:
+    """Which of the versions a policy wants to be served.
+
+    Args:
+        policy: a ServableVersionPolicy.
+        versions: the numbers of the versions that there are.
+    """
+    numbers = sorted(versions)
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return set(numbers)
+    if kind == "specific":
+        return set(numbers) & set(policy.specific.versions)
+    count = policy.latest.num_versions if kind == "latest" and policy.latest.num_versions else 1
+    return set(numbers[-count:])
+
+
 def check(config: Any, before: Any) -> None:
-    """Refuses what TensorFlow Serving refuses before it keeps a new configuration.
+    """Refuses a configuration for the reasons for which TensorFlow Serving refuses it.
+
+    Args:
+        config: the new ModelServerConfig.
+        before: the ModelServerConfig that it would replace.
 
     Raises:
         StatusError: INVALID_ARGUMENT.
@@ -72,15 +105,16 @@ def _check_platforms(config: Any, before: Any) -> None:
 
 
 def _platform(model: Any) -> str:
-    deprecated = model.model_type != model_server_config_pb2.MODEL_TYPE_UNSPECIFIED
-    if deprecated and model.model_platform:
+    """The platform of a model; `model_type` is the older way to name it."""
+    has_type = model.model_type != model_server_config_pb2.MODEL_TYPE_UNSPECIFIED
+    if has_type and model.model_platform:
         raise invalid_argument(
             "Illegal setting both ModelServerConfig::model_type (deprecated) "
             "and ModelServerConfig::model_platform."
         )
-    if deprecated:
-        is_ours = model.model_type == model_server_config_pb2.TENSORFLOW
-        return PLATFORM if is_ours else str(model.model_type)
+    if has_type:
+        is_tensorflow = model.model_type == model_server_config_pb2.TENSORFLOW
+        return PLATFORM if is_tensorflow else str(model.model_type)
     if not model.model_platform:
         raise invalid_argument(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) "

@@ -1,27 +1,45 @@
-"""All models of a server: their configuration, their labels, and the thread that keeps them up to date."""
+"""All models of a server: which versions requests find, and how a new configuration replaces the old one.
+
+Three kinds of threads meet here:
+
+- Threads of requests, of both APIs, call `lend` and `states`. They change nothing in this class.
+- A thread that calls `reload`, for a HandleReloadConfigRequest or as the configuration file has changed,
+  replaces `_config`, `_labels` and `_sources`. `_one_reload` lets only one thread at a time do so, from the
+  first check until
+  the new models are available or have failed.
+- The keeper thread ("models") is started last in the constructor and ended first in `stop`. It is the owner
+  of all `VersionKeeper`s: it alone says which versions they shall have, and loads and unloads these. It
+  replaces `_keepers` and `_applied_sources`. Before it is started and after it has ended, the thread of the
+  constructor and of `stop` has this role.
+
+`_changed` is the condition that these threads wait for and wake each other with: the keeper thread waits for
+new sources or the next look at the folders, and `reload` waits for the keeper thread. The fields are changed
+with its lock held. They may be read without it, because what they hold is replaced as a whole and never
+changed in place.
+"""
 
 import contextlib
 import dataclasses
-import functools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
 import tensorflow as tf
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving.names import UNKNOWN_VERSION_LABEL
 from serving.server import model_config
 from serving.server.batching import Batching
-from serving.server.config_files import read_model_config
 from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
-from serving.server.versions import Retries, State, Version, Versions
+from serving.server.version_keeper import Retries, Version, VersionKeeper
 from serving.version_folders import version_folders
 from tfrecords_builder.errors import UserError
 
-_SHORTEST_WAIT = 0.05  # seconds between two looks at versions that wait for their last request
+_UNLOADING_POLL_SECONDS = 0.05
+"""Seconds between two looks whether a version that is no longer wanted has answered its requests."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,59 +49,71 @@ class Upkeep:
     """How models are loaded and kept up to date."""
 
     poll_seconds: float = 1.0
-    """Between two looks for new versions."""
-    config_file: str | None = None
-    """Model configuration that is read again."""
-    config_poll_seconds: float = 0.0
-    """Between two readings of it; 0: never."""
+    """Seconds between two looks for new versions."""
     retries: Retries = Retries(most=5, interval=60.0)  # noqa: RUF009 - frozen
-    """Of versions that appear while the server runs; at its start, the first failure ends it."""
+    """How often a version that appears while the server runs is tried again if it cannot be loaded. When the
+    server starts, the first failure ends it."""
     labels_for_unavailable: bool = False
-    """Whether a new label may name a version that does not answer yet."""
+    """Whether a new label may name a version that is not available yet."""
     batching: Batching | None = None
+    """How requests that come at the same time are joined; None to run each by itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the versions of a model are found, and which of them are wanted."""
+
+    base_path: str
+    policy: Any
+    """A ServableVersionPolicy."""
 
 
 class Models:
-    """The served models by name.
+    """The models of a server, by name.
 
     Args:
-        config: ModelServerConfig.
-        upkeep: how they are kept up to date.
+        config: the first ModelServerConfig.
+        upkeep: how models are loaded and kept up to date.
 
     Raises:
-        UserError: if the configuration is refused, or a version cannot be loaded.
+        UserError: if the configuration is refused, or if a version cannot be loaded.
     """
 
     def __init__(self, config: Any, upkeep: Upkeep) -> None:
         self._upkeep = upkeep
-        self._config = model_server_config_pb2.ModelServerConfig()
-        self._versions: dict[str, Versions] = {}
-        self._base_paths: dict[str, tuple[str, Any]] = {}
-        self._labels: dict[str, dict[str, int]] = {}
-        self._reloading = threading.Lock()
-        self._changed = threading.Condition()
-        self._wake = threading.Event()
+        self._config: Any = model_server_config_pb2.ModelServerConfig()
+        self._labels: Mapping[str, Mapping[str, int]] = {}
+        self._sources: Mapping[str, Source] = {}
+        self._keepers: Mapping[str, VersionKeeper] = {}
+        self._applied_sources: Mapping[str, Source] | None = None
         self._stopping = False
+        self._one_reload = threading.Lock()
+        self._changed = threading.Condition()
         try:
             self._accept(config)
         except StatusError as error:
             raise UserError(f"the model configuration is refused: {error.message}") from None
-        self._load_at_start()
-        self._threads = [threading.Thread(target=self._keep_up_to_date, daemon=True, name="models")]
-        if upkeep.config_file is not None and upkeep.config_poll_seconds > 0:
-            reread = functools.partial(self._reread_config, upkeep.config_file)
-            self._threads.append(threading.Thread(target=reread, daemon=True, name="config"))
-        self._config_due = threading.Event()
-        for thread in self._threads:
-            thread.start()
+        self._load_first_versions()
+        self._keeper_thread = threading.Thread(target=self._keep_up_to_date, name="models", daemon=True)
+        self._keeper_thread.start()
 
-    def serving(self) -> dict[str, set[int]]:
-        """The versions that answer, by model."""
-        return {name: versions.available() for name, versions in self._versions.items()}
+    @property
+    def config(self) -> Any:
+        """The ModelServerConfig that was accepted last."""
+        return self._config
+
+    def available(self) -> dict[str, set[int]]:
+        """The numbers of the versions that answer, by model."""
+        return {name: keeper.available() for name, keeper in self._keepers.items()}
 
     @contextlib.contextmanager
-    def servable(self, name: str, version: int | None = None, label: str | None = None) -> Iterator[Servable]:
-        """Lends the servable of a request; it is not unloaded before it is returned.
+    def lend(self, name: str, version: int | None = None, label: str | None = None) -> Iterator[Servable]:
+        """Lends the version that a request names. It is not unloaded before the block ends.
+
+        Args:
+            name: name of the model.
+            version: number of the version; None for the highest that is available.
+            label: label of the version, instead of its number.
 
         Raises:
             StatusError: INVALID_ARGUMENT for an unknown label, NOT_FOUND for an unknown model or version.
@@ -91,162 +121,190 @@ class Models:
         if label is not None:
             version = self._labels.get(name, {}).get(label)
             if version is None:
-                raise invalid_argument(f"Unrecognized servable version label: {label}")
-        versions = self._versions.get(name)
-        with versions.answering(version) if versions else contextlib.nullcontext() as servable:
+                raise invalid_argument(f"{UNKNOWN_VERSION_LABEL}: {label}")
+        keeper = self._keepers.get(name)
+        with keeper.lend(version) if keeper else contextlib.nullcontext() as servable:
             if servable is None:
                 asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
                 raise StatusError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
             yield servable
 
     def states(self, name: str, version: int | None = None) -> list[Version]:
-        """The versions of a model, newest first.
+        """The versions of a model, the highest number first.
+
+        Args:
+            name: name of the model.
+            version: number of the only version that is asked for; None for all.
 
         Raises:
             StatusError: NOT_FOUND if there is none.
         """
-        versions = self._versions.get(name)
-        known = versions.states() if versions else []
-        chosen = [state for state in known if version in (None, state.number)]
-        if not chosen:
+        keeper = self._keepers.get(name)
+        known = keeper.states() if keeper else []
+        asked = [one for one in known if version in (None, one.number)]
+        if not asked:
             what = "any versions" if version is None else f"version {version}"
             raise StatusError(grpc.StatusCode.NOT_FOUND, f"Could not find {what} of model {name}")
-        return chosen
+        return asked
 
     def reload(self, config: Any) -> None:
-        """Replaces the configuration, and waits until every new model answers.
+        """Replaces the configuration, and waits until every model that is new in it is available.
+
+        Args:
+            config: a ModelServerConfig.
 
         Raises:
-            StatusError: INVALID_ARGUMENT or FAILED_PRECONDITION if it is refused, UNKNOWN if a new model
-                cannot be loaded.
+            StatusError: INVALID_ARGUMENT or FAILED_PRECONDITION if the configuration is refused, UNKNOWN if a
+                new model cannot be loaded, UNAVAILABLE if the server stops meanwhile.
         """
-        with self._reloading:
-            before = set(self._base_paths)
+        with self._one_reload:
+            before = self._sources.keys()
             self._accept(config)
-            self._wake.set()
-            new = set(self._base_paths) - before
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopping or all(self._is_decided(n) for n in new))
-            failed = sorted(name for name in new if not self._versions[name].available())
-        if failed:
-            listed = ", ".join(self._described_failure(name) for name in failed)
-            raise StatusError(
-                grpc.StatusCode.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{listed}, }}"
-            )
+            new = sorted(self._sources.keys() - before)
+            if new:
+                self._wait_until_decided(new)
+                self._refuse_unavailable(new)
 
     def stop(self) -> None:
-        """Stops looking for new versions, and unloads all."""
+        """Stops looking for new versions, and unloads all. A `reload` that waits gives up."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._wake.set()
-        self._config_due.set()
-        for thread in self._threads:
-            thread.join()
-        for versions in self._versions.values():
-            versions.want({})
-            while versions.step():
-                pass
+        self._keeper_thread.join()
+        self._unload_all()
 
     def _accept(self, config: Any) -> None:
         model_config.check(config, self._config)
-        self._config = config  # kept although a label may be refused, as TensorFlow Serving keeps it
-        self._labels = self._checked_labels(config)
-        self._base_paths = {
-            model.name: (model.base_path, model.model_version_policy)
-            for model in config.model_config_list.config
-        }
+        with self._changed:
+            # TensorFlow Serving too keeps a configuration whose labels it then refuses.
+            self._config = config
+            self._labels = self._checked_labels(config)
+            self._sources = {
+                model.name: Source(model.base_path, model.model_version_policy)
+                for model in config.model_config_list.config
+            }
+            self._changed.notify_all()
 
     def _checked_labels(self, config: Any) -> dict[str, dict[str, int]]:
-        labels: dict[str, dict[str, int]] = {}
+        """The labels of a configuration, by model.
+
+        Raises:
+            StatusError: FAILED_PRECONDITION for a label of a version that is not available.
+        """
         for model in config.model_config_list.config:
-            versions = self._versions.get(model.name)
-            available = versions.available() if versions else set()
+            keeper = self._keepers.get(model.name)
+            available = keeper.available() if keeper else set()
             known = self._labels.get(model.name, {})
             for label, version in model.version_labels.items():
-                is_new = known.get(label, version) == version
-                if version not in available and not (self._upkeep.labels_for_unavailable and is_new):
+                is_moved = known.get(label, version) != version
+                may_wait = self._upkeep.labels_for_unavailable and not is_moved
+                if version not in available and not may_wait:
                     raise StatusError(
                         grpc.StatusCode.FAILED_PRECONDITION,
                         f"Request to assign label to version {version} of model {model.name}, "
                         "which is not currently available for inference",
                     )
-            labels[model.name] = dict(model.version_labels)
-        return labels
+        return {model.name: dict(model.version_labels) for model in config.model_config_list.config}
 
-    def _load_at_start(self) -> None:
-        self._look()
-        for versions in self._versions.values():
-            while versions.step():
-                pass
-            if not versions.available():
-                for version in versions.states():
-                    raise UserError(
-                        f"version {version.number} of model {versions.name!r} in {version.folder!r} cannot "
-                        f"be loaded: {_first_line(version.error)}"
-                    )
+    def _wait_until_decided(self, new: list[str]) -> None:
+        sources = self._sources
 
-    def _look(self) -> None:
-        """Looks what versions are there, and which of them are wanted."""
-        configured = dict(self._base_paths)
-        for name in configured.keys() - self._versions.keys():
-            self._versions[name] = Versions(name, self._load, self._upkeep.retries)
-        for name, versions in self._versions.items():
-            if name not in configured:
-                versions.want({})
+        def is_decided() -> bool:
+            is_applied = self._applied_sources is sources
+            return is_applied and all(_is_decided(self._keepers[name]) for name in new)
+
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or is_decided())
+            if self._stopping:
+                raise StatusError(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+
+    def _refuse_unavailable(self, new: list[str]) -> None:
+        failed = [name for name in new if not self._keepers[name].available()]
+        if failed:
+            listed = ", ".join(_described_failure(self._keepers[name]) for name in failed)
+            raise StatusError(
+                grpc.StatusCode.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{listed}, }}"
+            )
+
+    def _load_first_versions(self) -> None:
+        self._apply_sources()
+        for keeper in self._keepers.values():
+            _finish(keeper)
+            if keeper.states() and not keeper.available():
+                failed = keeper.states()[0]
+                self._unload_all()
+                raise UserError(
+                    f"version {failed.number} of model {keeper.model!r} in {failed.folder!r} cannot be "
+                    f"loaded: {_first_line(failed.error)}"
+                )
+
+    def _unload_all(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.want({})
+            _finish(keeper)
+
+    def _keep_up_to_date(self) -> None:
+        """What the keeper thread does until the server stops."""
+        while not self._stopping:
+            self._apply_sources()
+            for keeper in self._keepers.values():
+                while not self._stopping and keeper.step():
+                    with self._changed:
+                        self._changed.notify_all()
+            is_unloading = any(keeper.unloading() for keeper in self._keepers.values())
+            seconds = _UNLOADING_POLL_SECONDS if is_unloading else self._upkeep.poll_seconds
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._stopping or self._applied_sources is not self._sources, timeout=seconds
+                )
+
+    def _apply_sources(self) -> None:
+        """Looks which versions there are, and tells every keeper which of them are wanted."""
+        sources = self._sources
+        new = {
+            name: VersionKeeper(name, self._load, self._upkeep.retries)
+            for name in sources.keys() - self._keepers.keys()
+        }
+        keepers = {**self._keepers, **new}
+        for name, keeper in keepers.items():
+            if name not in sources:
+                keeper.want({})
                 continue
-            base_path, policy = configured[name]
             try:
-                folders = version_folders(base_path)
+                folders = version_folders(sources[name].base_path)
             except tf.errors.OpError as error:
-                logger.error("cannot list the versions of %s: %s", name, error.message)
+                logger.error("the versions of model %s cannot be listed: %s", name, error.message)
                 continue
-            versions.want({number: folders[number] for number in model_config.aspired(policy, folders)})
+            wanted = model_config.wanted_versions(sources[name].policy, folders)
+            keeper.want({number: folders[number] for number in wanted})
+        with self._changed:
+            self._keepers = keepers
+            self._applied_sources = sources
+            self._changed.notify_all()
 
     def _load(self, name: str, version: int, folder: str) -> Servable:
         return Servable(name, version, folder, self._upkeep.batching)
 
-    def _keep_up_to_date(self) -> None:
-        while not self._stopping:
-            self._look()
-            for versions in list(self._versions.values()):
-                while not self._stopping and versions.step():
-                    with self._changed:
-                        self._changed.notify_all()
-            with self._changed:
-                self._changed.notify_all()
-            unloading = any(
-                version.state is State.UNLOADING
-                for versions in self._versions.values()
-                for version in versions.states()
-            )
-            self._wake.wait(_SHORTEST_WAIT if unloading else self._upkeep.poll_seconds)
-            self._wake.clear()
 
-    def _reread_config(self, path: str) -> None:
-        while not self._config_due.wait(self._upkeep.config_poll_seconds):
-            try:
-                config = read_model_config(path)
-                if config != self._config:
-                    self.reload(config)
-            except UserError as error:
-                logger.error("%s", error)
-            except StatusError as error:
-                logger.error("the model configuration is refused: %s", error.message)
+def _finish(keeper: VersionKeeper) -> None:
+    while keeper.step():
+        pass
 
-    def _is_decided(self, name: str) -> bool:
-        versions = self._versions.get(name)
-        if versions is None or not versions.states():
-            return False
-        return bool(versions.available()) or versions.settled()
 
-    def _described_failure(self, name: str) -> str:
-        errors = [version for version in self._versions[name].states() if version.error is not None]
-        causes = [
-            f"{{name: {name} version: {version.number}}} due to error: {_first_line(version.error)}"
-            for version in errors
-        ]
-        return f"{{{', '.join(causes)}}}"
+def _is_decided(keeper: VersionKeeper) -> bool:
+    """Whether a new model is available, or all its versions are given up."""
+    if not keeper.states():  # there is no version yet
+        return False
+    return bool(keeper.available()) or keeper.is_settled()
+
+
+def _described_failure(keeper: VersionKeeper) -> str:
+    causes = [
+        f"{{name: {keeper.model} version: {version.number}}} due to error: {_first_line(version.error)}"
+        for version in keeper.states()
+        if version.error is not None
+    ]
+    return f"{{{', '.join(causes)}}}"
 
 
 def _first_line(error: StatusError | None) -> str:

@@ -1,4 +1,7 @@
-"""TensorFlow's status codes, as TensorFlow Serving shows them over gRPC and HTTP."""
+"""The errors that requests get: TensorFlow's status codes, over gRPC and over HTTP.
+
+See docs/serving-contract.md, section 3.
+"""
 
 import grpc
 import tensorflow as tf
@@ -17,13 +20,14 @@ HTTP_STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
-}  # every other: 500
+}
+"""HTTP status by status code. All other codes are 500."""
 
-_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+_CODE_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class StatusError(Exception):
-    """A request that is answered with a status and not with a result."""
+    """A request fails with this status."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
@@ -32,16 +36,16 @@ class StatusError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The status code of the HTTP reply."""
+        """The status of the HTTP reply."""
         return HTTP_STATUS.get(self.code, 500)
 
 
 def invalid_argument(message: str) -> StatusError:
-    """A request that no state of the server could answer."""
+    """The error for a request that is wrong whatever the server serves."""
     return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def from_tensorflow(error: tf.errors.OpError) -> StatusError:
-    """What TensorFlow says of a graph that failed, without what its Python adds."""
-    message = error.message.removeprefix("Graph execution error:").strip()
-    return StatusError(_BY_NUMBER.get(error.error_code, grpc.StatusCode.UNKNOWN), message)
+    """The status of a graph that failed, with the message of TensorFlow's C++ code."""
+    message = error.message.removeprefix("Graph execution error:").strip()  # the prefix is Python's
+    return StatusError(_CODE_BY_NUMBER.get(error.error_code, grpc.StatusCode.UNKNOWN), message)

@@ -1,4 +1,4 @@
-"""Tensors of requests and answers: TensorProto on the wire, NumPy arrays inside."""
+"""The tensors of gRPC requests and replies: TensorProto on the wire, NumPy arrays in the server."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.server.status import invalid_argument
+
+Arrays = dict[str, NDArray[Any]]
+"""The inputs or outputs of a signature, by name. Strings are arrays of Python objects, of type `bytes`."""
 
 _TYPED_FIELDS = {
     tf.float32: "float_val",
@@ -23,22 +26,26 @@ _TYPED_FIELDS = {
 
 
 def dtype_of(array: NDArray[Any]) -> tf.DType:
-    """TensorFlow's type of an array; objects are bytes."""
+    """TensorFlow's type of an array."""
     return tf.string if array.dtype == object else tf.as_dtype(array.dtype)
 
 
 def type_name(dtype: tf.DType) -> str:
-    """TensorFlow's C++ code says float and double where Python says float32 and float64."""
+    """The name of a type in TensorFlow's C++ code: `float` for Python's `float32`, and so on."""
     return {"float16": "half", "float32": "float", "float64": "double"}.get(dtype.name, str(dtype.name))
 
 
 def read_inputs(
     signature: meta_graph_pb2.SignatureDef, protos: Mapping[str, tensor_pb2.TensorProto]
-) -> dict[str, NDArray[Any]]:
-    """The arrays of a request.
+) -> Arrays:
+    """The inputs of a request, by name.
+
+    Args:
+        signature: the signature that the request asks for.
+        protos: the tensors of the request, by name.
 
     Raises:
-        StatusError: INVALID_ARGUMENT if they are not those of the signature, or one cannot be parsed.
+        StatusError: INVALID_ARGUMENT if their names are not those of the signature, or one cannot be parsed.
     """
     expected, sent = set(signature.inputs), set(protos)
     if len(expected) != len(sent):
@@ -57,7 +64,7 @@ def read_inputs(
 
 
 def to_proto(array: NDArray[Any]) -> tensor_pb2.TensorProto:
-    """A tensor in the typed fields, as TensorFlow Serving answers; some clients read no other."""
+    """The tensor of an output. Its values are in the typed fields, because some clients read no other."""
     dtype = dtype_of(array)
     proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
     for size in array.shape:
@@ -67,10 +74,11 @@ def to_proto(array: NDArray[Any]) -> tensor_pb2.TensorProto:
 
 
 def _from_proto(name: str, proto: tensor_pb2.TensorProto) -> NDArray[Any]:
-    """Reads a TensorProto as TensorFlow's C++ does: also with fewer values than its shape says."""
+    """Reads a tensor as TensorFlow's C++ code does, which accepts fewer or more values than the shape has."""
     shape = [dimension.size for dimension in proto.tensor_shape.dim]
     if proto.dtype == types_pb2.DT_STRING and shape == [len(proto.string_val)] and not proto.tensor_content:
-        array = np.empty(shape, object)  # what clients send: it needs no detour through C++
+        # Nearly all clients send their images like this, and it is read faster without TensorFlow.
+        array = np.empty(shape, object)
         array[:] = list(proto.string_val)
         return array
     try:

@@ -5,13 +5,15 @@ import threading
 
 import pytest
 
-from serving.local import LocalConfig, serving, stop_signals
+from serving.server.assembly import serving
+from serving.server.settings import ServerSettings
+from serving.server.stop_signals import stop_signals
 from tfrecords_builder.errors import UserError
 
 
 def test_a_port_in_use_is_the_users_mistake(local_server, models):
     for ports in ({"grpc_port": local_server.grpc}, {"rest_port": local_server.rest}):
-        config = LocalConfig(models, **({"grpc_port": 0, "rest_port": 0} | ports))
+        config = ServerSettings(models, **({"grpc_port": 0, "rest_port": 0} | ports))
         with pytest.raises(UserError, match=f"127.0.0.1:{next(iter(ports.values()))}"), serving(config):
             pass
 
@@ -23,7 +25,7 @@ def test_a_folder_without_models_is_the_users_mistake(tmp_path, there):
         (folder / "pneumonia").mkdir(parents=True)
     with (
         pytest.raises(UserError, match=r"serving\.export"),
-        serving(LocalConfig(str(folder), grpc_port=0, rest_port=0)),
+        serving(ServerSettings(str(folder), grpc_port=0, rest_port=0)),
     ):
         pass
 
@@ -41,7 +43,7 @@ def test_a_folder_without_models_is_the_users_mistake(tmp_path, there):
 )
 def test_settings_that_cannot_be(settings, word):
     with pytest.raises(ValueError, match=word):
-        LocalConfig(**settings)
+        ServerSettings(**settings)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_a_configuration_file_that_is_none_is_the_users_mistake(models, tmp_path
         settings["models"] = None
     with (
         pytest.raises(UserError, match=r"file\.config"),
-        serving(LocalConfig(**settings, grpc_port=0, rest_port=0, **{option: str(file)})),
+        serving(ServerSettings(**settings, grpc_port=0, rest_port=0, **{option: str(file)})),
     ):
         pass
 

@@ -18,11 +18,12 @@ import tensorflow as tf
 
 from pipeline import runs
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
-from serving.local import LocalConfig, serving
 from serving.names import EXTRA_ASSETS
+from serving.server.assembly import serving
 from serving.server.batching import Batching
 from serving.server.grpc_services import PredictionService
-from serving.server.rest_api import RestApi
+from serving.server.rest_routes import RestRoutes
+from serving.server.settings import ServerSettings
 from serving.signatures import ServedClassifier
 from tests.serving.contract.wire import b64, call, predict_request, rest, states
 from tests.serving.damage import BAD_IMAGES, mutated
@@ -116,7 +117,7 @@ def broken(models, finished_run, tmp_path_factory) -> dict[str, Path]:
 @pytest.mark.parametrize("batching", [False, True])
 def test_a_broken_version_never_takes_over_and_fails_no_request(base, broken, encoded_images, batching):
     load = Load()
-    config = LocalConfig(
+    config = ServerSettings(
         str(base.parent),
         grpc_port=0,
         rest_port=0,
@@ -138,7 +139,7 @@ def test_a_broken_version_never_takes_over_and_fails_no_request(base, broken, en
 
 @pytest.mark.slow
 def test_20_versions_published_under_load_take_over_without_a_failed_request(base, encoded_images):
-    config = LocalConfig(
+    config = ServerSettings(
         str(base.parent),
         grpc_port=0,
         rest_port=0,
@@ -247,8 +248,8 @@ def test_a_server_that_stops_answers_every_request_that_reached_it(
         return count_and_answer
 
     monkeypatch.setattr(PredictionService, "_predict", counted("grpc", PredictionService._predict))
-    monkeypatch.setattr(RestApi, "_post", counted("rest", RestApi._post))
-    config = LocalConfig(
+    monkeypatch.setattr(RestRoutes, "_post", counted("rest", RestRoutes._post))
+    config = ServerSettings(
         models,
         grpc_port=0,
         rest_port=0,
@@ -278,7 +279,7 @@ def _ports(ready: str) -> tuple[int, int]:
 
 @pytest.fixture(scope="module")
 def batching_server(models):
-    config = LocalConfig(
+    config = ServerSettings(
         models, grpc_port=0, rest_port=0, enable_batching=True, batching_parameters_file=str(BATCHING)
     )
     with serving(config) as ports:

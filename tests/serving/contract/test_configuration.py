@@ -10,9 +10,10 @@ import pytest
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.local import LocalConfig, serving
+from serving.server.assembly import serving
 from serving.server.batching import Batching
 from serving.server.servable import Servable
+from serving.server.settings import ServerSettings
 from tests.serving.contract.wire import call, failure, predict_request, raw_rest, rest, states
 from tfrecords_builder.errors import UserError
 
@@ -36,7 +37,7 @@ def base(models):
 
 @pytest.fixture
 def started(models):
-    config = LocalConfig(models, grpc_port=0, rest_port=0, file_system_poll_wait_seconds=0.05)
+    config = ServerSettings(models, grpc_port=0, rest_port=0, file_system_poll_wait_seconds=0.05)
     with serving(config) as ports:
         yield ports
 
@@ -44,7 +45,7 @@ def started(models):
 def test_the_configuration_file_is_read_again(base, tmp_path, wait_until):
     file = tmp_path / "models.config"
     file.write_text(f"model_config_list {{ {entry('one', base)} }}")
-    config = LocalConfig(
+    config = ServerSettings(
         model_config_file=str(file),
         model_config_file_poll_wait_seconds=0.05,
         file_system_poll_wait_seconds=0.05,
@@ -61,7 +62,7 @@ def test_the_configuration_file_is_read_again(base, tmp_path, wait_until):
 def test_a_bad_file_at_the_start_ends_the_process(tmp_path, base):
     file = tmp_path / "models.config"
     file.write_text(f"model_config_list {{ {entry('one', 'relative/path')} }}")
-    config = LocalConfig(model_config_file=str(file), grpc_port=0, rest_port=0)
+    config = ServerSettings(model_config_file=str(file), grpc_port=0, rest_port=0)
     with pytest.raises(UserError, match="absolute path"), serving(config):
         pass
 
@@ -109,7 +110,7 @@ def test_a_reload_without_a_list(local_server):
 
 def test_a_reload_whose_new_model_cannot_be_loaded(models, base, tmp_path, encoded_images):
     (tmp_path / "broken/1").mkdir(parents=True)
-    config = LocalConfig(models, grpc_port=0, rest_port=0, max_num_load_retries=0)
+    config = ServerSettings(models, grpc_port=0, rest_port=0, max_num_load_retries=0)
     with serving(config) as ports:
         code, details = failure(
             ports.grpc, reloading(entry("pneumonia", base), entry("b", tmp_path / "broken"))
@@ -130,7 +131,7 @@ num_batch_threads { value: 1 }
 def batching_server(models, tmp_path_factory):
     file = tmp_path_factory.mktemp("batching") / "batching.config"
     file.write_text(BATCHING)
-    config = LocalConfig(
+    config = ServerSettings(
         models, grpc_port=0, rest_port=0, enable_batching=True, batching_parameters_file=str(file)
     )
     with serving(config) as ports:
@@ -262,7 +263,7 @@ def test_metrics_are_off_by_default(local_server):
 def test_metrics_under_tensorflow_servings_path_and_names(models, tmp_path, encoded_images, content, path):
     file = tmp_path / "monitoring.config"
     file.write_text(content)
-    config = LocalConfig(models, grpc_port=0, rest_port=0, monitoring_config_file=str(file))
+    config = ServerSettings(models, grpc_port=0, rest_port=0, monitoring_config_file=str(file))
     with serving(config) as ports:
         call(ports.grpc, predict_request(encoded_images[:1]))
         rest(ports.rest, "POST", "/v1/models/pneumonia:predict", {"instances": ["x"]})
@@ -283,7 +284,7 @@ def test_metrics_under_tensorflow_servings_path_and_names(models, tmp_path, enco
 
 
 def test_more_requests_than_allowed_are_exhausted(models, encoded_images):
-    config = LocalConfig(models, grpc_port=0, rest_port=0, max_concurrent_requests=1)
+    config = ServerSettings(models, grpc_port=0, rest_port=0, max_concurrent_requests=1)
     codes, statuses = [], []
 
     def over_grpc(port):
@@ -307,7 +308,7 @@ def test_more_requests_than_allowed_are_exhausted(models, encoded_images):
 def test_a_rest_request_that_takes_too_long(models, encoded_images):
     from tests.serving.contract.wire import b64
 
-    config = LocalConfig(models, grpc_port=0, rest_port=0, rest_api_timeout_in_ms=1)
+    config = ServerSettings(models, grpc_port=0, rest_port=0, rest_api_timeout_in_ms=1)
     with serving(config) as ports:
         body = {"signature_name": "gradcam", "inputs": [b64(image) for image in encoded_images * 4]}
         status, reply = rest(ports.rest, "POST", "/v1/models/pneumonia:predict", body)
@@ -318,7 +319,7 @@ def test_a_rest_request_that_takes_too_long(models, encoded_images):
 def test_two_models_of_one_folder(models, base, tmp_path, encoded_images):
     shutil.copytree(base, tmp_path / "models/a")
     shutil.copytree(base, tmp_path / "models/b")
-    with serving(LocalConfig(str(tmp_path / "models"), grpc_port=0, rest_port=0)) as ports:
+    with serving(ServerSettings(str(tmp_path / "models"), grpc_port=0, rest_port=0)) as ports:
         for name in ("a", "b"):
             answer = call(ports.grpc, predict_request(encoded_images[:1], name=name))
             assert answer.model_spec.name == name

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
+from serving.server import json_reply
 from serving.server.status import StatusError
 from tests.serving.contract.wire import PREDICT, b64, call, failure, predict_request, raw_rest, rest
 
@@ -273,9 +274,7 @@ def test_what_is_no_image_is_answered_as_invalid(local_server, encoded_images):
 
 
 def test_the_server_goes_on_after_a_failure_of_its_own(local_server, monkeypatch, encoded_images):
-    from serving.server import json_tensor
-
-    monkeypatch.setattr(json_tensor, "to_reply", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(json_reply, "predict_reply", lambda *_, **__: 1 / 0)
     body = {"instances": [b64(encoded_images[0])]}
     status, headers, _ = raw_rest(local_server.rest, "POST", PREDICT, body)
     assert (status, headers["content-type"]) == (500, "application/json")

@@ -9,7 +9,8 @@ import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2
 
-from serving.local import LocalConfig, serving
+from serving.server.assembly import serving
+from serving.server.settings import ServerSettings
 from tests.serving.contract.wire import call, failure, predict_request, stubs
 
 
@@ -120,7 +121,7 @@ def test_the_health_service_is_off_by_default_and_has_three_names(local_server, 
     with pytest.raises(grpc.RpcError) as raised:
         health_of(local_server.grpc, "")
     assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    config = LocalConfig(models, grpc_port=0, rest_port=0, enable_grpc_healthcheck_service=True)
+    config = ServerSettings(models, grpc_port=0, rest_port=0, enable_grpc_healthcheck_service=True)
     with serving(config) as ports:
         for name in ("", "ModelService", "PredictionService"):
             assert health_of(ports.grpc, name) == health_pb2.HealthCheckResponse.SERVING

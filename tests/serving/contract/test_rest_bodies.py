@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.server import json_tensor
+from serving.server.json_reply import predict_reply
 from serving.server.status import StatusError
 from tests.serving.contract.wire import PREDICT, b64, raw_rest, rest
 
@@ -147,8 +147,8 @@ def test_several_outputs_are_objects_by_row_and_one_object_by_column(local_serve
 def test_one_output_is_unnamed():
     values = {"y": np.array([[1, 2]], np.int64)}
 
-    assert json.loads(json_tensor.to_reply(values, rows=True)) == {"predictions": [[1, 2]]}
-    assert json.loads(json_tensor.to_reply(values, rows=False)) == {"outputs": [[1, 2]]}
+    assert json.loads(predict_reply(values, rows=True)) == {"predictions": [[1, 2]]}
+    assert json.loads(predict_reply(values, rows=False)) == {"outputs": [[1, 2]]}
 
 
 @pytest.mark.parametrize(
@@ -160,19 +160,19 @@ def test_one_output_is_unnamed():
 )
 def test_rows_need_one_batch_size(other, message):
     with pytest.raises(StatusError) as raised:
-        json_tensor.to_reply({"a": np.zeros(2, np.float32), "b": np.asarray(other)}, rows=True)
+        predict_reply({"a": np.zeros(2, np.float32), "b": np.asarray(other)}, rows=True)
     assert raised.value.message == message
 
 
 def test_zero_rows():
-    assert json.loads(json_tensor.to_reply({"a": np.zeros(0, np.float32)}, rows=True)) == {"predictions": []}
+    assert json.loads(predict_reply({"a": np.zeros(0, np.float32)}, rows=True)) == {"predictions": []}
 
 
 def test_strings_are_base64_by_the_name_of_the_output_and_else_raw():
     values = np.array([b"\xff\n"], object)
 
-    assert b'{"b64": "/wo="}' in json_tensor.to_reply({"a_bytes": values}, rows=False)
-    assert b'["\xff\\n"]' in json_tensor.to_reply({"a": values}, rows=False)
+    assert b'{"b64": "/wo="}' in predict_reply({"a_bytes": values}, rows=False)
+    assert b'["\xff\\n"]' in predict_reply({"a": values}, rows=False)
 
 
 @pytest.mark.parametrize(
@@ -189,18 +189,18 @@ def test_strings_are_base64_by_the_name_of_the_output_and_else_raw():
     ],
 )
 def test_floats_are_written_as_by_printf(value, text):
-    reply = json_tensor.to_reply({"a": np.array([value], np.float32)}, rows=False)
+    reply = predict_reply({"a": np.array([value], np.float32)}, rows=False)
 
     assert reply == b'{"outputs": [%s]}' % text.encode()
 
 
 def test_a_double_that_needs_17_digits():
-    assert b"[0.33333333333333331]" in json_tensor.to_reply({"a": np.array([1 / 3])}, rows=False)
+    assert b"[0.33333333333333331]" in predict_reply({"a": np.array([1 / 3])}, rows=False)
 
 
 def test_half_cannot_be_written():
     with pytest.raises(StatusError, match="Failed to write JSON value for tensor type: half"):
-        json_tensor.to_reply({"a": np.zeros(1, np.float16)}, rows=False)
+        predict_reply({"a": np.zeros(1, np.float16)}, rows=False)
 
 
 def test_replies_are_valid_utf8(local_server, encoded_images):

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from serving.local import LocalConfig, serving
+from serving.server.assembly import serving
+from serving.server.settings import ServerSettings
 from tests.serving.contract.wire import predict_request
 
 
@@ -56,7 +57,7 @@ def started(models, tmp_path, authority, *, client_verify):
         f"server_key: {quoted(server.key)} server_cert: {quoted(server.certificate)} "
         f"custom_ca: {quoted(authority.certificate)} client_verify: {str(client_verify).lower()}"
     )
-    return serving(LocalConfig(models, grpc_port=0, rest_port=0, ssl_config_file=str(file)))
+    return serving(ServerSettings(models, grpc_port=0, rest_port=0, ssl_config_file=str(file)))
 
 
 def predict(port, images, credentials=None):

@@ -7,8 +7,9 @@ import pytest
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.local import LocalConfig, serving
 from serving.server import model_config
+from serving.server.assembly import serving
+from serving.server.settings import ServerSettings
 from tests.serving.contract.wire import call, failure, predict_request, rest, states
 from tfrecords_builder.errors import UserError
 
@@ -26,12 +27,12 @@ def publish(base, number) -> None:
     (base / "unfinished").rename(base / number)
 
 
-def quick(base, **settings) -> LocalConfig:
+def quick(base, **settings) -> ServerSettings:
     defaults = {"grpc_port": 0, "rest_port": 0, "file_system_poll_wait_seconds": 0.05}
-    return LocalConfig(**{"models": str(base.parent)} | defaults | settings)
+    return ServerSettings(**{"models": str(base.parent)} | defaults | settings)
 
 
-def with_config(base, policy="", labels="", **settings) -> LocalConfig:
+def with_config(base, policy="", labels="", **settings) -> ServerSettings:
     file = base.parent.parent / "models.config"
     file.write_text(
         f'model_config_list {{ config {{ name: "pneumonia" base_path: "{base}" '
@@ -65,7 +66,7 @@ def test_version_policies(policy, wanted):
     config = model_server_config_pb2.ModelConfig()
     text_format.Parse(f"model_version_policy {{ {policy} }}", config)
 
-    assert model_config.aspired(config.model_version_policy, [3, 1, 2]) == wanted
+    assert model_config.wanted_versions(config.model_version_policy, [3, 1, 2]) == wanted
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(base, encoded_images, wait_until):
