@@ -1,4 +1,4 @@
-"""What the figures say of each other: our input against the machine's limits and against the peers."""
+"""Ratios of the measured rates: our input to the limits of the machine and to the peers, and the like."""
 
 from pipeline.benchmark import goodput, input_stages, machine, train_step
 from pipeline.benchmark.peers import dali, grain_array_record, keras_directory
@@ -7,17 +7,22 @@ from pipeline.benchmark.result import Result
 from pipeline.benchmark.timing import Rates
 
 _PAIRS = (
+    (input_stages.MAPPED, machine.GROUP, machine.PLAIN_READ),
+    (input_stages.MAPPED, INPUT_GROUP, dali.TFRECORDS),
+    (input_stages.MAPPED, INPUT_GROUP, grain_array_record.NAME),
+    (input_stages.MAPPED, INPUT_GROUP, keras_directory.ORIGINALS),
     (input_stages.STREAMED, machine.GROUP, machine.PLAIN_READ),
-    (input_stages.STREAMED, INPUT_GROUP, dali.TFRECORDS),
-    (input_stages.STREAMED, INPUT_GROUP, grain_array_record.NAME),
-    (input_stages.STREAMED, INPUT_GROUP, keras_directory.ORIGINALS),
-    (input_stages.IN_MEMORY, machine.GROUP, machine.FANCY_INDEXING),
-    (input_stages.ENCODED, machine.GROUP, machine.DECODE),
+    (input_stages.MEMORY, machine.GROUP, machine.FANCY_INDEXING),
+    (input_stages.JPEG_MAPPED, machine.GROUP, machine.DECODE),
 )
+"""One of our inputs, and the group and name of what it is compared with."""
 
 
 def compare(results: list[Result]) -> dict[str, float]:
-    """How many times as fast one is as the other, of those that were measured: medians over the rounds."""
+    """How many times as fast one thing is as another, for all pairs of which both were measured.
+
+    Each ratio is the median over the rounds.
+    """
     rates = {(result.group, result.name): result.rates for result in results if result.rates}
     ratios = {
         f"{ours} / {theirs}": rates[input_stages.GROUP, ours].over(rates[group, theirs])
@@ -25,9 +30,9 @@ def compare(results: list[Result]) -> dict[str, float]:
         if (input_stages.GROUP, ours) in rates and (group, theirs) in rates
     }
     peers = [rate for (group, _), rate in rates.items() if group == INPUT_GROUP]
-    if peers and (input_stages.GROUP, input_stages.IN_MEMORY) in rates:
-        in_memory = rates[input_stages.GROUP, input_stages.IN_MEMORY]
-        ratios[f"{input_stages.IN_MEMORY} / the fastest peer"] = in_memory.over(_fastest(peers))
+    memory = rates.get((input_stages.GROUP, input_stages.MEMORY))
+    if peers and memory:
+        ratios[f"{input_stages.MEMORY} / the fastest peer"] = memory.over(_fastest(peers))
     ratios |= _augmentation(results) | _step(results)
     goodputs = [result.details["goodput"] for result in results if result.group == goodput.GROUP]
     return ratios | ({"the least goodput": min(goodputs)} if goodputs else {})
@@ -53,7 +58,7 @@ def _augmentation(results: list[Result]) -> dict[str, float]:
 
 
 def _step(results: list[Result]) -> dict[str, float]:
-    """The fastest of our precisions against the fastest of PyTorch's."""
+    """The fastest of our precisions compared with the fastest of PyTorch's."""
     measured = [result for result in results if result.group == STEP_GROUP]
     theirs = [result.rates for result in measured if result.details.get("peer") and result.rates]
     ratios = {}
@@ -67,4 +72,4 @@ def _step(results: list[Result]) -> dict[str, float]:
 
 
 def _fastest(rates: list[Rates]) -> Rates:
-    return max(rates, key=lambda one: one.median)
+    return max(rates, key=lambda rate: rate.median)

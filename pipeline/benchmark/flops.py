@@ -1,4 +1,4 @@
-"""Floating-point operations of a model, counted from its layers, and how many the device does at its peak."""
+"""Counts the floating-point operations of a model, and measures how many per second the device can do."""
 
 import math
 
@@ -9,19 +9,20 @@ from keras import ops
 from pipeline.benchmark.timing import Meter, meter
 
 TRAINING_PER_FORWARD = 3
-"""The backward pass takes about twice the operations of the forward pass: one product for the gradient of the
-inputs and one for that of the weights (Kaplan et al., arXiv:2001.08361, section 2.1)."""
+"""Operations of a training step per operation of the forward pass. The backward pass takes about twice as
+many: one product for the gradient of the inputs and one for that of the weights (Kaplan et al.,
+arXiv:2001.08361, section 2.1)."""
 MATRIX_SIDES = {"cpu": 2048, "gpu": 8192}
-PRODUCTS_A_CALL = {"cpu": 1, "gpu": 10}
+PRODUCTS_PER_CALL = {"cpu": 1, "gpu": 10}
 
 
 def forward_flops(model: keras.Model) -> int:
-    """Operations of the convolutions and dense layers for one image; a product and its sum are 2."""
+    """Operations of all convolutions and dense layers for one image; multiply and add are two operations."""
     return sum(_layer_flops(layer) for layer in _layers(model))
 
 
 def training_flops(model: keras.Model) -> int:
-    """Operations of one training step, for one image."""
+    """Operations of a training step for one image."""
     return TRAINING_PER_FORWARD * forward_flops(model)
 
 
@@ -40,9 +41,13 @@ def _layer_flops(layer: keras.layers.Layer) -> int:
 
 
 def peak(precision: str) -> Meter:
-    """Of the operations a second of a large matrix product in the given precision, on the training device."""
+    """A meter of the operations per second of a large matrix product on the training device.
+
+    Args:
+        precision: the Keras dtype policy that is measured.
+    """
     device = "cpu" if all("cpu" in name.lower() for name in keras.distribution.list_devices()) else "gpu"
-    side, products = MATRIX_SIDES[device], PRODUCTS_A_CALL[device]
+    side, products = MATRIX_SIDES[device], PRODUCTS_PER_CALL[device]
     dtype = precision.removeprefix("mixed_")
     factor = ops.cast(np.random.default_rng(0).normal(0, side**-0.5, (side, side)), dtype)
 

@@ -1,4 +1,4 @@
-"""How fast the input alone is, stage by stage and in each way that `pipeline.dataset` has."""
+"""Measures how fast the input alone is: its stages, and each reader of `pipeline.dataset` by its name."""
 
 import keras
 import numpy as np
@@ -9,61 +9,69 @@ from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.samples import Samples
 from pipeline.benchmark.timing import Meter, meter
 from pipeline.dataset import make_dataset
-from pipeline.input.cache import Cache
 from pipeline.input.prefetching import PREFETCHED_BATCHES
+from pipeline.input.reader import ReaderName
 from pipeline.training.settings import AugmentationConfig
 from tfrecords_builder.records import features_for_training
 
 GROUP = "input alone"
+MEMORY = "raw, memory, shuffled"
+MAPPED = "raw, mapped, shuffled"
 STREAMED = "raw, streamed, shuffled"
-IN_MEMORY = "raw, in memory, shuffled"
-ENCODED = "JPEG, streamed, shuffled"
+JPEG_MAPPED = "JPEG, mapped, shuffled"
+JPEG_STREAMED = "JPEG, streamed, shuffled"
+_BATCHES_PER_CALL = 64
 
 
 def measurements(samples: Samples, batch_size: int) -> list[Measurement]:
-    """Reading, parsing, shuffling, decoding and, on TensorFlow, augmenting."""
+    """Reading, parsing, every reader and, if Keras runs on TensorFlow, augmentation."""
     paths = [str(path) for path in samples.shards(samples.raw)]
-    read = tf.data.TFRecordDataset(paths).repeat().batch(batch_size)
-    stages = {
-        "raw, TFRecordDataset: read": read,
-        "raw, TFRecordDataset: read, parse": read.map(_parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
-            PREFETCHED_BATCHES
-        ),
-        "raw, streamed, in order": endless(samples.raw, batch_size, "none", training=False),
-        STREAMED: endless(samples.raw, batch_size, "none"),
-        IN_MEMORY: endless(samples.raw, batch_size, "ram"),
-        ENCODED: endless(samples.jpeg, batch_size, "none"),
+    examples = tf.data.TFRecordDataset(paths).repeat().batch(batch_size)
+    parsed = examples.map(_parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(PREFETCHED_BATCHES)
+    datasets = {
+        "raw, TFRecordDataset: read": examples,
+        "raw, TFRecordDataset: read, parse": parsed,
+        "raw, mapped, in order": endless(samples.raw, batch_size, "mapped", training=False),
+        MAPPED: endless(samples.raw, batch_size, "mapped"),
+        MEMORY: endless(samples.raw, batch_size, "memory"),
+        JPEG_MAPPED: endless(samples.jpeg, batch_size, "mapped"),
+        STREAMED: endless(samples.raw, batch_size, "streamed"),
+        JPEG_STREAMED: endless(samples.jpeg, batch_size, "streamed"),
     }
-    meters = {name: drained(batches) for name, batches in stages.items()}
-    if keras.backend.backend() == "tensorflow":  # elsewhere it is compiled with the step, and measured there
-        meters["augmentation, on the device"] = _augmented(samples, batch_size)
-    return [Measurement(GROUP, name, rate, {"batch_size": batch_size}) for name, rate in meters.items()]
+    meters = {name: batch_meter(dataset) for name, dataset in datasets.items()}
+    if (
+        keras.backend.backend() == "tensorflow"
+    ):  # elsewhere it is compiled and measured with the training step
+        meters["augmentation, on the device"] = _augmentation_meter(samples, batch_size)
+    return [Measurement(GROUP, name, meter, {"batch_size": batch_size}) for name, meter in meters.items()]
 
 
-def endless(records: str, batch_size: int, cache: Cache, *, training: bool = True) -> tf.data.Dataset:
-    """The `train` split, epoch after epoch."""
-    return make_dataset(records, "train", batch_size=batch_size, training=training, cache=cache, epochs=None)
+def endless(records: str, batch_size: int, reader: ReaderName, *, training: bool = True) -> tf.data.Dataset:
+    """The split `train` from one reader, epoch after epoch."""
+    return make_dataset(
+        records, "train", batch_size=batch_size, training=training, reader=reader, epochs=None
+    )
 
 
-def drained(batches: tf.data.Dataset) -> Meter:
-    """Of the images a second that leave the pipeline when nothing is done with them."""
-    iterator = iter(batches)
+def batch_meter(dataset: tf.data.Dataset) -> Meter:
+    """A meter of the images per second that leave an endless dataset if nothing is done with them."""
+    iterator = iter(dataset)
 
     @tf.function
-    def drain() -> tf.Tensor:
+    def take() -> tf.Tensor:
         images = tf.constant(0)
-        for _ in tf.range(64):
+        for _ in tf.range(_BATCHES_PER_CALL):
             images += tf.shape(tf.nest.flatten(next(iterator))[-1])[0]
         return images
 
-    return meter(lambda: int(drain()))
+    return meter(lambda: int(take()))
 
 
-def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    return tf.io.parse_example(serialized, features_for_training())
+def _parse(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+    return tf.io.parse_example(examples, features_for_training())
 
 
-def _augmented(samples: Samples, batch_size: int) -> Meter:
+def _augmentation_meter(samples: Samples, batch_size: int) -> Meter:
     augment = tf.function(AcquisitionAugmentation(AugmentationConfig()))
     images = tf.constant(samples.images[:batch_size])
 

@@ -1,10 +1,12 @@
-"""What the machine is, and what it can do at most: the limits that the pipeline is held against."""
+"""Describes the machine, and measures its limits, with which the rates of the pipeline are compared."""
 
+import contextlib
 import os
 import platform
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +17,30 @@ from numpy.typing import NDArray
 
 from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.timing import meter
+from pipeline.input.host_resources import memory_bytes, num_cores
+from tfrecords_builder.decoding.threads import single_threaded_opencv
 
 GROUP = "the machine's limits"
 PLAIN_READ = "plain read() of the shards"
 FANCY_INDEXING = "numpy fancy indexing"
 DECODE = "bare OpenCV decode"
-READ_BUFFER_BYTES = 256 << 10  # 256 KiB: larger ones leave the CPU's cache
+READ_BUFFER_BYTES = 256 << 10  # a larger buffer does not fit in the CPU's cache
 
-_PACKAGES = (
-    "tensorflow", "keras", "jax", "numpy", "opencv-python-headless",
-    "torch", "nvidia-dali-cuda120", "grain", "array_record",
-)  # fmt: skip
+_DISTRIBUTION = "chest-xray-pipeline"
 
 
 def describe() -> dict[str, Any]:
-    """Processor, memory, devices and versions."""
+    """Describes processor, memory, devices and versions, as `benchmark.json` holds them."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30), 1),
+        "cores": num_cores(),
+        "memory_gib": round(memory_bytes() / (1 << 30), 1),
         "load_before": os.getloadavg()[0],
         "platform": platform.platform(),
         "python": platform.python_version(),
         "keras_backend": keras.backend.backend(),
         "devices": keras.distribution.list_devices(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": _package_versions(),
     }
 
 
@@ -51,15 +52,25 @@ def _processor() -> str:
         return platform.processor()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _package_versions() -> dict[str, str]:
+    """Version of every installed package that this project or one of its extras requires, but for tools."""
+    requirements = [line for line in metadata.requires(_DISTRIBUTION) or [] if 'extra == "dev"' not in line]
+    names = sorted({re.split(r"[^\w.-]", requirement)[0] for requirement in requirements}, key=str.lower)
+    versions = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def raw_limits(shards: Sequence[Path], images: NDArray[np.uint8], batch_size: int) -> list[Measurement]:
-    """Reading the shards, copying memory, and gathering batches of images (n, side, side, 1) by NumPy."""
+    """Reading the shards, copying memory, and gathering batches by NumPy.
+
+    Args:
+        shards: files of raw records.
+        images: uint8 (images, side, side, 1).
+        batch_size: images per batch.
+    """
     count = len(images)
     source, target = images[: count // 2], np.empty_like(images[: count // 2])
     generator = np.random.default_rng(0)
@@ -90,9 +101,9 @@ def raw_limits(shards: Sequence[Path], images: NDArray[np.uint8], batch_size: in
 
 
 def decode_limit(encoded: Sequence[bytes]) -> Measurement:
-    """Decoding images to gray with OpenCV, with as many threads as there are cores."""
+    """Decoding images to gray with OpenCV alone, in as many threads as there are cores."""
     arrays = [np.frombuffer(image, np.uint8) for image in encoded]
-    threads = len(os.sched_getaffinity(0))
+    threads = num_cores()
     shares = [arrays[first::threads] for first in range(threads)]
 
     def decode_share(share: Sequence[NDArray[np.uint8]]) -> None:
@@ -100,8 +111,7 @@ def decode_limit(encoded: Sequence[bytes]) -> Measurement:
             cv2.imdecode(image, cv2.IMREAD_GRAYSCALE)
 
     def decode() -> int:
-        cv2.setNumThreads(1)
-        with ThreadPoolExecutor(threads) as pool:
+        with single_threaded_opencv(), ThreadPoolExecutor(threads) as pool:
             list(pool.map(decode_share, shares))
         return len(arrays)
 

@@ -1,4 +1,4 @@
-"""The figures as tables, as `benchmark.json`, and as a picture."""
+"""Shows the results as tables, and writes them as `benchmark.json` and as a chart."""
 
 import io
 import itertools
@@ -9,21 +9,25 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.benchmark.result import Result
+from pipeline.benchmark.result import UNIT, Result
 
 JSON = "benchmark.json"
-PICTURE = "benchmark.png"
-_SHOWN = {"fraction_of_peak": "of peak {:.2f}", "goodput": "goodput {:.3f}", "waiting": "waits {:.3f}"}
+CHART = "benchmark.png"
+_NOTES = {
+    "fraction_of_peak": "{:.2f} of peak",
+    "goodput": "goodput {:.3f}",
+    "waiting": "{:.1%} waiting",
+}
 
 
 def print_tables(console: Console, results: list[Result], comparisons: dict[str, float]) -> None:
-    """One table a group, and one of what the figures say of each other."""
+    """Prints one table per group of results, and one of the ratios."""
     for group, members in itertools.groupby(results, lambda result: result.group):
-        table = Table("", "median", "least to most", "", title=group, title_justify="left")
+        table = Table("what", f"median ({UNIT})", "least to most", "notes", title=group, title_justify="left")
         for result in members:
             table.add_row(result.name, *_cells(result))
         console.print(table)
-    table = Table("", "times", title="against each other", title_justify="left")
+    table = Table("comparison", "ratio", title="comparisons", title_justify="left")
     for name, ratio in comparisons.items():
         table.add_row(name, f"{ratio:.3g}")
     console.print(table)
@@ -32,29 +36,27 @@ def print_tables(console: Console, results: list[Result], comparisons: dict[str,
 def _cells(result: Result) -> tuple[str, str, str]:
     if result.rates is None:
         return "-", "-", f"skipped: {result.details['skipped']}"
-    shown = [text.format(result.details[key]) for key, text in _SHOWN.items() if key in result.details]
+    notes = [text.format(result.details[key]) for key, text in _NOTES.items() if key in result.details]
     rates = result.rates
-    return f"{rates.median:,.0f} {result.unit}", f"{rates.least:,.0f} to {rates.most:,.0f}", ", ".join(shown)
+    return f"{rates.median:,.0f}", f"{rates.least:,.0f} to {rates.most:,.0f}", ", ".join(notes)
 
 
 def to_json(about: dict[str, Any], results: list[Result], comparisons: dict[str, float]) -> str:
-    """The text of `benchmark.json`: the machine, the settings, every repeat of every figure, the ratios."""
+    """The text of `benchmark.json`: machine and settings, every repeat of every result, and the ratios."""
     measured = {"results": [result.as_json() for result in results], "comparisons": comparisons}
     return json.dumps(about | measured, indent=2) + "\n"
 
 
-def picture(results: list[Result], title: str) -> bytes:
-    """A PNG: one bar a figure, from its median, with its spread; the scale is logarithmic."""
+def chart(results: list[Result], title: str) -> bytes:
+    """A PNG with one bar per result: its median and range, in images per second on a logarithmic scale."""
     import matplotlib as mpl
 
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    measured = [(result, result.rates) for result in results if result.rates and result.unit == "images/s"][
-        ::-1
-    ]
+    measured = [(result, result.rates) for result in reversed(results) if result.rates]
     medians = [rates.median for _, rates in measured]
-    spreads = [
+    ranges = [
         [rates.median - rates.least for _, rates in measured],
         [rates.most - rates.median for _, rates in measured],
     ]
@@ -62,9 +64,9 @@ def picture(results: list[Result], title: str) -> bytes:
     figure, axes = plt.subplots(figsize=(10, 1 + 0.26 * len(measured)), layout="constrained")
     colors = [f"C{groups.index(result.group)}" for result, _ in measured]
     axes.barh(
-        [f"{result.group}: {result.name}" for result, _ in measured], medians, xerr=spreads, color=colors
+        [f"{result.group}: {result.name}" for result, _ in measured], medians, xerr=ranges, color=colors
     )
-    axes.set(xscale="log", xlabel="images/s", title=title)
+    axes.set(xscale="log", xlabel=UNIT, title=title)
     axes.tick_params(labelsize=7)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=100)
@@ -73,7 +75,7 @@ def picture(results: list[Result], title: str) -> bytes:
 
 
 def write(folder: Path, text: str, png: bytes) -> None:
-    """Leaves both files in a folder."""
+    """Writes both files to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JSON).write_text(text, encoding="utf-8")
-    (folder / PICTURE).write_bytes(png)
+    (folder / CHART).write_bytes(png)

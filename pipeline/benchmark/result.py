@@ -1,4 +1,4 @@
-"""What is measured, and what came out."""
+"""What is measured, and the results."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,29 +6,30 @@ from typing import Any
 
 from pipeline.benchmark.timing import Meter, Rates, Timer
 
+UNIT = "images/s"
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A rate, and what else is known of it."""
+    """A measured rate with its name."""
 
     group: str
-    """The table that it belongs to."""
+    """Title of the table that it belongs to."""
     name: str
     rates: Rates | None
-    """In units a second; None if it was not measured."""
-    unit: str = "images/s"
+    """The rates in UNIT; None if nothing was measured."""
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Further figures, or under `skipped` why it was not measured."""
+    """Further figures, or under `skipped` the reason why nothing was measured."""
 
     def as_json(self) -> dict[str, Any]:
-        """For `benchmark.json`."""
+        """The result as `benchmark.json` holds it."""
         measured = self.rates and {
             "median": self.rates.median,
             "least": self.rates.least,
             "most": self.rates.most,
             "repeats": list(self.rates.values),
         }
-        return {"group": self.group, "name": self.name, "unit": self.unit, **(measured or {}), **self.details}
+        return {"group": self.group, "name": self.name, "unit": UNIT, **(measured or {}), **self.details}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +37,17 @@ class Measurement:
     """Something whose rate can be measured."""
 
     group: str
-    """The table that it belongs to."""
+    """Title of the table that it belongs to."""
     name: str
     meter: Meter
-    """Of images a second."""
+    """Measures images per second."""
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """What else is known of it."""
+    """Further figures."""
 
 
-def in_turn(timer: Timer, measurements: Sequence[Measurement]) -> list[Result]:
-    """Measures all of them, one repeat of each in every round."""
-    rates = timer.in_turn([measurement.meter for measurement in measurements])
+def measure_all(timer: Timer, measurements: Sequence[Measurement]) -> list[Result]:
+    """The results of measurements that are compared: each is made once in every round."""
+    rates = timer.measure_all([measurement.meter for measurement in measurements])
     return [
         Result(measurement.group, measurement.name, measured, details=measurement.details)
         for measurement, measured in zip(measurements, rates, strict=True)
@@ -54,11 +55,11 @@ def in_turn(timer: Timer, measurements: Sequence[Measurement]) -> list[Result]:
 
 
 def by_group(results: Sequence[Result]) -> list[Result]:
-    """The same, with those of one group beside each other."""
+    """The results sorted by group, in the order in which the groups first appear."""
     groups = list(dict.fromkeys(result.group for result in results))
     return sorted(results, key=lambda result: groups.index(result.group))
 
 
-def skipped(group: str, name: str, why: str) -> Result:
-    """What was not measured, and why."""
-    return Result(group, name, None, details={"skipped": why})
+def skipped(group: str, name: str, reason: str) -> Result:
+    """A result that says why nothing was measured."""
+    return Result(group, name, None, details={"skipped": reason})

@@ -1,4 +1,4 @@
-"""What is measured on: given records or synthetic ones, in every form that is compared."""
+"""The images of the measurements, given or synthetic, in every form that is compared."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -17,34 +17,36 @@ from tfrecords_builder.manifest import Manifest, Shard, SplitContent
 from tfrecords_builder.records import CLASS_NAMES, JPEG_QUALITY, Encoding, Record, serialize, shard_name
 
 SHARDS = 16
-ORIGINAL_SIZE = (950, 1300)  # height and width in pixels, as X-rays of the public dataset are on average
+ORIGINAL_SIZE = (950, 1300)  # height and width in pixels, the average of the public dataset
 ORIGINAL_JPEG_QUALITY = 80
-NOISE = 4.0  # grey levels
+NOISE = 4.0  # standard deviation in gray levels
 
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Images uint8 (n, side, side, 1), their labels float32 (n,), and the folders that hold them."""
+    """The same images in memory and as records."""
 
     images: NDArray[np.uint8]
+    """(images, side, side, 1)."""
     labels: NDArray[np.float32]
+    """(images,), 0 or 1."""
     raw: str
-    """Records."""
+    """Folder of raw records."""
     jpeg: str
-    """Records."""
+    """Folder of JPEG records."""
 
     @property
     def side(self) -> int:
-        """Of the images, in pixels."""
+        """Side of the images, in pixels."""
         return self.images.shape[1]
 
     def shards(self, records: str) -> list[Path]:
-        """The files of one of the folders of records."""
+        """The files of the folder `raw` or `jpeg`."""
         return [Path(records) / shard.name for shard in manifest.load(records).splits["train"].shards]
 
 
 def from_records(records: str, folder: Path) -> Samples:
-    """The `train` split of given records."""
+    """The split `train` of given records; what they lack is written to `folder`."""
     images, labels = (np.asarray(array) for array in load_arrays(records, "train"))
     encoding = manifest.load(records).encoding
     raw = records if encoding == "raw" else write_records(folder / "raw", images, labels, "raw")
@@ -53,7 +55,7 @@ def from_records(records: str, folder: Path) -> Samples:
 
 
 def synthetic(count: int, side: int, folder: Path) -> Samples:
-    """Smooth noise, which compresses about as X-rays do."""
+    """Images of smooth noise, which compress about as well as X-rays; writes their records to `folder`."""
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, count).astype(np.float32)
     images = np.stack([_smooth_noise(generator, (side, side)) for _ in range(count)])[..., None]
@@ -75,7 +77,7 @@ def _with_noise(generator: np.random.Generator, image: NDArray[Any]) -> NDArray[
 def write_records(
     folder: Path, images: NDArray[np.uint8], labels: NDArray[np.float32], encoding: Encoding
 ) -> str:
-    """Writes a folder of records with a `train` split; returns it."""
+    """Writes a new folder of records with a split `train`; returns its path."""
     folder.mkdir(parents=True)
     shards = []
     for index in range(SHARDS):
@@ -101,19 +103,23 @@ def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     return cv2.imencode(".jpeg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def jpegs(images: Iterable[NDArray[np.uint8]]) -> list[bytes]:
-    """The images as the builder stores them with `--encoding jpeg`."""
+def encode_jpegs(images: Iterable[NDArray[np.uint8]]) -> list[bytes]:
+    """The images encoded as the builder does with `--encoding jpeg`."""
     return [_jpeg(image, JPEG_QUALITY) for image in images]
 
 
 def write_folders(samples: Samples, folder: Path, count: int, *, original_size: bool) -> str:
-    """Writes the first images as JPEG files, one folder a class; returns the folder.
+    """Writes the first images as JPEG files, in one folder per class.
 
     Args:
-        samples: where the images come from.
-        folder: to write to.
-        count: how many.
-        original_size: enlarged to the size of an original, with a little noise, which the enlarging lacks.
+        samples: the images.
+        folder: folder to write to.
+        count: number of images.
+        original_size: whether to enlarge them to the size of an original, and to add the noise that enlarged
+            images lack.
+
+    Returns:
+        The path of the folder.
     """
     generator = np.random.default_rng(0)
     for name in CLASS_NAMES:

@@ -1,8 +1,8 @@
-"""How something is timed: repeats of a given length, each after a burn-in, with their median and spread.
+"""How a rate is measured: repeats of a given length, each after a burn-in, with their median and range.
 
-What is compared is measured in turn, one repeat of each in every round: other work on the machine, and the
-clock of a processor that warms up, change within seconds by more than what is looked for, and so slow all of
-a round alike.
+Things that are compared are measured alternately, each once in every round. Other work on the machine and the
+clock of a warm processor change the rate within seconds by more than the differences that are looked for, and
+so change all rates of a round alike.
 """
 
 import dataclasses
@@ -11,55 +11,55 @@ import time
 from collections.abc import Callable, Sequence
 
 Meter = Callable[[float], float]
-"""Measures how many units a second are done, over about the given seconds, after a burn-in."""
+"""Works for a burn-in and then for about the given number of seconds; returns units per second."""
 
 BURN_IN = 0.2
-"""Before each repeat, as a fraction of it: threads wake up, buffers fill, caches forget what was before."""
+"""Length of the burn-in, as a fraction of the repeat. It wakes threads, fills buffers and refills caches."""
 IDLE_SECONDS = 0.05
 IDLE_LOAD = 0.1
-"""Of one core, below which a process is idle."""
-IDLE_PATIENCE_SECONDS = 5.0
+"""A process that uses less than this fraction of one core is idle."""
+MAX_IDLE_WAIT_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """How many units a second were done, in every repeat."""
+    """Units per second of every repeat."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """Median of the repeats."""
         return statistics.median(self.values)
 
     @property
     def least(self) -> float:
-        """Of the slowest repeat."""
+        """Rate of the slowest repeat."""
         return min(self.values)
 
     @property
     def most(self) -> float:
-        """Of the fastest repeat."""
+        """Rate of the fastest repeat."""
         return max(self.values)
 
     def over(self, others: "Rates") -> float:
-        """How many times as fast as others: the median of the ratios of each round."""
+        """How many times as fast as others: the median of the ratio in every round."""
         ratios = [ours / theirs for ours, theirs in zip(self.values, others.values, strict=True)]
         return statistics.median(ratios)
 
 
 @dataclasses.dataclass(frozen=True)
 class Timer:
-    """How often and how long each measurement is repeated.
+    """How often and how long each rate is measured.
 
     Raises:
-        ValueError: for settings that time nothing.
+        ValueError: if no time would be measured.
     """
 
     repeats: int = 5
-    """Measurements of each, after one that is not counted."""
+    """Number of times that each rate is measured, after one time that is not counted."""
     seconds: float = 1.0
-    """Each measurement lasts about this long."""
+    """Approximate length of each measurement, in seconds."""
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -67,18 +67,18 @@ class Timer:
         if self.seconds <= 0:
             raise ValueError(f"seconds must be positive. Received: {self.seconds}")
 
-    def in_turn(self, meters: Sequence[Meter]) -> list[Rates]:
-        """Measures each once in every round."""
-        rounds = [[self._one(meter) for meter in meters] for _ in range(1 + self.repeats)]
+    def measure_all(self, meters: Sequence[Meter]) -> list[Rates]:
+        """The rates of all meters, each called once per round."""
+        rounds = [[self._measure(meter) for meter in meters] for _ in range(1 + self.repeats)]
         return [Rates(values) for values in zip(*rounds[1:], strict=True)]
 
-    def _one(self, meter: Meter) -> float:
+    def _measure(self, meter: Meter) -> float:
         _wait_until_idle()
         return meter(self.seconds)
 
 
 def meter(work: Callable[[], int]) -> Meter:
-    """Of work that returns how many units it did, and is called until the seconds are over."""
+    """A meter of `work`, which is called again and again and returns how many units it did."""
 
     def rate(seconds: float) -> float:
         _rate(work, BURN_IN * seconds)
@@ -88,8 +88,8 @@ def meter(work: Callable[[], int]) -> Meter:
 
 
 def _wait_until_idle() -> None:
-    """Until the threads of this process rest: what was measured before may still fill its buffers."""
-    deadline = time.monotonic() + IDLE_PATIENCE_SECONDS
+    """Waits until the threads of this process rest: what was measured before may still fill its buffers."""
+    deadline = time.monotonic() + MAX_IDLE_WAIT_SECONDS
     while time.monotonic() < deadline:
         before = time.process_time()
         time.sleep(IDLE_SECONDS)
@@ -98,9 +98,9 @@ def _wait_until_idle() -> None:
 
 
 def _rate(work: Callable[[], int], seconds: float) -> float:
-    done, began = 0, time.perf_counter()
+    units, began = 0, time.perf_counter()
     while True:
-        done += work()
+        units += work()
         elapsed = time.perf_counter() - began
         if elapsed >= seconds:
-            return done / elapsed
+            return units / elapsed

@@ -1,4 +1,4 @@
-"""Other input pipelines on the same images, and another framework's training step."""
+"""Measures other libraries: input from the same images, and PyTorch's training step of the same network."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ from pipeline.benchmark.samples import Samples, write_folders
 from pipeline.benchmark.timing import Timer
 
 INSTALL = "pip install 'chest-xray-pipeline[peers]'"
-ORIGINALS = 400  # files: 50 MB, and a second or more for the slowest
+NUM_ORIGINALS = 400  # about 50 MB; the slowest peer reads them in a second or more
 
 Peer = tuple[str, str, Callable[[PeerInput], list[Measurement]]]
-"""The module that has to be installed, a name, and what can be measured."""
+"""The module that has to be installed, the name of the peer, and what prepares its measurements."""
 
 ON_RECORDS: Sequence[Peer] = (
     ("nvidia.dali", "DALI, records", dali.on_records),
@@ -28,13 +28,12 @@ ON_FILES: Sequence[Peer] = (
 
 
 def source(samples: Samples, batch_size: int, folder: Path) -> PeerInput:
-    """The images in the forms that the peers take, in an empty folder."""
+    """Writes the images to an empty folder, in the forms that the peers read."""
     return PeerInput(
         raw=samples.shards(samples.raw),
-        records=len(samples.images),
         side=samples.side,
         originals=write_folders(
-            samples, folder / "originals", min(ORIGINALS, len(samples.images)), original_size=True
+            samples, folder / "originals", min(NUM_ORIGINALS, len(samples.images)), original_size=True
         ),
         small=write_folders(samples, folder / "small", len(samples.images), original_size=False),
         scratch=folder,
@@ -43,19 +42,19 @@ def source(samples: Samples, batch_size: int, folder: Path) -> PeerInput:
 
 
 def prepare(peers: Sequence[Peer], images: PeerInput) -> tuple[list[Measurement], list[Result]]:
-    """What can be measured of those that are installed, and a line for each that is not."""
+    """The measurements of the peers that are installed, and a result that says so for each that is not."""
     measurements: list[Measurement] = []
-    missing: list[Result] = []
-    for module, name, of in peers:
+    not_installed: list[Result] = []
+    for module, name, prepare_measurements in peers:
         if _is_installed(module):
-            measurements += of(images)
+            measurements += prepare_measurements(images)
         else:
-            missing.append(_not_installed(INPUT_GROUP, name))
-    return measurements, missing
+            not_installed.append(_not_installed(INPUT_GROUP, name))
+    return measurements, not_installed
 
 
 def measure_step(timer: Timer, batch_size: int, side: int) -> list[Result]:
-    """The default model's training step, ours and PyTorch's, in turn."""
+    """Measures the default model's training step, ours and PyTorch's, alternately."""
     if not _is_installed("torch"):
         return [_not_installed(STEP_GROUP, "PyTorch training step")]
     return torch_step.measure(timer, batch_size, side)
@@ -64,7 +63,7 @@ def measure_step(timer: Timer, batch_size: int, side: int) -> list[Result]:
 def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
+    except ModuleNotFoundError:  # raised for the parent package
         return False
 
 

@@ -1,7 +1,6 @@
-"""NVIDIA DALI on the CPU: its TFRecord reader for raw records, its decoder for image files."""
+"""NVIDIA DALI on the CPU: its TFRecord reader with raw records, and its decoder with image files."""
 
 import importlib
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
 from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.timing import Meter, meter
+from pipeline.input.host_resources import num_cores
 
 TFRECORDS = "DALI, TFRecords, raw, shuffled"
 ORIGINALS = "DALI, original-size JPEG"
@@ -16,12 +16,12 @@ SHUFFLE_BUFFER_RECORDS = 1024  # DALI's default
 
 
 def on_records(source: PeerInput) -> list[Measurement]:
-    """Raw records."""
+    """Reads raw records."""
     return [Measurement(INPUT_GROUP, TFRECORDS, _meter(_tfrecords(source), source.batch_size))]
 
 
 def on_files(source: PeerInput) -> list[Measurement]:
-    """JPEG files of original size."""
+    """Reads JPEG files of original size."""
     return [Measurement(INPUT_GROUP, ORIGINALS, _meter(_originals(source), source.batch_size))]
 
 
@@ -43,7 +43,7 @@ def _tfrecords(source: PeerInput) -> Any:
     indices = [str(_write_index(shard, source.scratch)) for shard in source.raw]
 
     @dali.pipeline_def(
-        batch_size=source.batch_size, num_threads=_threads(), device_id=None, prefetch_queue_depth=2
+        batch_size=source.batch_size, num_threads=num_cores(), device_id=None, prefetch_queue_depth=2
     )
     def read() -> Any:
         features = fn.readers.tfrecord(
@@ -68,7 +68,7 @@ def _originals(source: PeerInput) -> Any:
     fn = dali.fn
 
     @dali.pipeline_def(
-        batch_size=source.batch_size, num_threads=_threads(), device_id=None, prefetch_queue_depth=2
+        batch_size=source.batch_size, num_threads=num_cores(), device_id=None, prefetch_queue_depth=2
     )
     def read() -> Any:
         files, labels = fn.readers.file(file_root=source.originals, random_shuffle=True, name="reader")
@@ -79,18 +79,14 @@ def _originals(source: PeerInput) -> Any:
 
 
 def _write_index(shard: Path, folder: Path) -> Path:
-    """Offset and size of each record of a shard, as DALI's `tfrecord2idx` writes them."""
+    """Writes offset and size of each record of a shard, as DALI's `tfrecord2idx` does; returns the file."""
     lines, at, size = [], 0, shard.stat().st_size
     with shard.open("rb") as file:
         while at < size:
             file.seek(at)
-            record_bytes = 16 + struct.unpack("<Q", file.read(8))[0]  # with its length and two checksums
+            record_bytes = 16 + struct.unpack("<Q", file.read(8))[0]  # its length and two checksums included
             lines.append(f"{at} {record_bytes}\n")
             at += record_bytes
     index = folder / f"{shard.name}.idx"
     index.write_text("".join(lines), encoding="ascii")
     return index
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0))

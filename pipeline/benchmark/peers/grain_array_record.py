@@ -1,7 +1,6 @@
-"""grain over ArrayRecord: raw records at random places, globally shuffled."""
+"""grain with ArrayRecord: reads raw records at random places, globally shuffled."""
 
 import itertools
-import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +8,14 @@ from numpy.typing import NDArray
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
 from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.timing import meter
+from pipeline.input.host_resources import num_cores
 from tfrecords_builder.records import deserialize
 
 NAME = "grain + ArrayRecord, raw, global shuffle"
 
 
 def on_records(source: PeerInput) -> list[Measurement]:
-    """The pixels of the raw records, in one ArrayRecord file of as many groups as records."""
+    """Reads the pixels of the raw records from one ArrayRecord file with one record per group."""
     import grain
 
     records = grain.sources.ArrayRecordDataSource(_write_array_record(source))
@@ -24,7 +24,7 @@ def on_records(source: PeerInput) -> list[Measurement]:
         return np.frombuffer(record, np.uint8).reshape(source.side, source.side, 1)
 
     batches = grain.MapDataset.source(records).shuffle(seed=0).map(pixels).repeat().batch(source.batch_size)
-    threads = grain.ReadOptions(num_threads=len(os.sched_getaffinity(0)), prefetch_buffer_size=64)
+    threads = grain.ReadOptions(num_threads=num_cores(), prefetch_buffer_size=64)
     iterator = iter(batches.to_iter_dataset(threads))
 
     def work() -> int:
@@ -38,7 +38,7 @@ def _write_array_record(source: PeerInput) -> str:
     from array_record.python.array_record_module import ArrayRecordWriter
 
     path = str(source.scratch / "raw.array_record")
-    # One record a group, uncompressed: what is read at random is read without its neighbours.
+    # With one record per group, a record is read without its neighbours.
     writer = ArrayRecordWriter(path, "group_size:1,uncompressed")
     for record in tf.data.TFRecordDataset([str(shard) for shard in source.raw]).as_numpy_iterator():
         writer.write(deserialize(record).image)

@@ -1,9 +1,9 @@
-"""`keras.utils.image_dataset_from_directory`: image files, decoded and resized each epoch."""
+"""`keras.utils.image_dataset_from_directory`: decodes and resizes image files in every epoch."""
 
 import keras
 import tensorflow as tf
 
-from pipeline.benchmark.input_stages import drained
+from pipeline.benchmark.input_stages import batch_meter
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
 from pipeline.benchmark.result import Measurement
 
@@ -12,10 +12,11 @@ SMALL = "Keras image_dataset_from_directory, small JPEG"
 
 
 def on_files(source: PeerInput) -> list[Measurement]:
-    """Files of original size, and files of the size that is trained on."""
+    """Reads JPEG files of original size, and JPEG files of the size that is trained on."""
     folders = {ORIGINALS: source.originals, SMALL: source.small}
     return [
-        Measurement(INPUT_GROUP, name, drained(_batches(folder, source))) for name, folder in folders.items()
+        Measurement(INPUT_GROUP, name, batch_meter(_batches(folder, source)))
+        for name, folder in folders.items()
     ]
 
 

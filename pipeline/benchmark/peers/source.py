@@ -1,4 +1,4 @@
-"""What the peers read."""
+"""The images in the forms that the peers read."""
 
 import dataclasses
 from pathlib import Path
@@ -9,16 +9,16 @@ STEP_GROUP = "peers' training step"
 
 @dataclasses.dataclass(frozen=True)
 class PeerInput:
-    """The same images in the forms that the peers take."""
+    """The same images in several forms."""
 
     raw: list[Path]
-    """TFRecords of raw pixels."""
-    records: int
+    """Shards of raw records."""
     side: int
+    """Side of the images, in pixels."""
     originals: str
-    """JPEG files of original size, one folder a class."""
+    """Folder of JPEG files of original size, with one folder per class."""
     small: str
-    """JPEG files of `side` pixels, one folder a class."""
+    """Folder of JPEG files of side `side`, with one folder per class."""
     scratch: Path
-    """An empty folder for what the peer needs besides."""
+    """An empty folder for other files of a peer."""
     batch_size: int

@@ -1,7 +1,6 @@
-"""PyTorch's DataLoader: image files, read by OpenCV in worker processes."""
+"""PyTorch's DataLoader: OpenCV reads image files in worker processes."""
 
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.benchmark.peers.source import INPUT_GROUP, PeerInput
 from pipeline.benchmark.result import Measurement
 from pipeline.benchmark.timing import Meter, meter
+from pipeline.input.host_resources import num_cores
 
 ORIGINALS = "PyTorch DataLoader, original-size JPEG"
 SMALL = "PyTorch DataLoader, small JPEG"
@@ -37,7 +37,7 @@ class _Files:
 
 
 def on_files(source: PeerInput) -> list[Measurement]:
-    """Files of original size, and files of the size that is trained on."""
+    """Reads JPEG files of original size, and JPEG files of the size that is trained on."""
     folders = {ORIGINALS: source.originals, SMALL: source.small}
     return [Measurement(INPUT_GROUP, name, _meter(folder, source)) for name, folder in folders.items()]
 
@@ -49,7 +49,7 @@ def _meter(folder: str, source: PeerInput) -> Meter:
         _Files(folder, source.side),
         batch_size=source.batch_size,
         shuffle=True,
-        num_workers=len(os.sched_getaffinity(0)),
+        num_workers=num_cores(),
         persistent_workers=True,
         multiprocessing_context="forkserver",  # TensorFlow's threads do not survive a fork
     )

@@ -34,7 +34,7 @@ def test_rounds_go_through_all_and_the_first_is_not_counted():
 
         return rate
 
-    first, second = Timer(repeats=3, seconds=0.5).in_turn(
+    first, second = Timer(repeats=3, seconds=0.5).measure_all(
         [metering("a", iter([9.0, 20.0, 40.0, 5.0])), metering("b", iter([9.0, 10.0, 10.0, 10.0]))]
     )
 
