@@ -18,6 +18,7 @@ from tfrecords_builder.audit.measurements import HASH_BITS
 from tfrecords_builder.audit.tables import three_digits
 from tfrecords_builder.audit.titles import GROUP_TITLES, ODD_TITLES
 from tfrecords_builder.decoding import UnreadableImage, decode
+from tfrecords_builder.decoding.threads import single_threaded_opencv
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.images import SourceImage
@@ -135,7 +136,7 @@ def _count_by_shared_splits(groups: Iterable[ImageGroup]) -> dict[str, dict[str,
 def _thumbnails(folder: str, sources: Iterable[str], workers: int) -> dict[str, str]:
     """Returns the thumbnails of the images that can be read, by path."""
     ordered = sorted(sources)
-    with ThreadPoolExecutor(workers) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
         urls = pool.map(thumbnail, [Path(folder) / source for source in ordered])
         return {source: url for source, url in zip(ordered, urls, strict=True) if url is not None}
 
