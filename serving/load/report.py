@@ -21,6 +21,7 @@ _LABELS = {
     "loop": "loop of the clients",
     "mean kB": "mean size of an image, kB",
     "bare batch": "images in a batch without a server",
+    "seconds": "seconds from the first request to the last answer",
     "requests": "requests that were answered",
     "errors": "requests that failed",
     "errors_by_kind": "errors by kind",
@@ -30,7 +31,7 @@ _LABELS = {
     "server_mib": "resident memory of the server, MiB",
     **{f"p{percent}_ms": f"latency, {percent}th percentile, ms" for percent in PERCENTILES},
 }
-"""How the table calls a setting or a figure whose key does not say it."""
+"""Names in the table for settings and figures whose keys in the JSON file say too little."""
 
 
 def summary(answers: Answers, images_per_request: int, rate_without_server: float | None) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def print_table(settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None
     table.add_column("value", justify="right", overflow="fold")
     for section in (settings, figures):
         for name, value in section.items():
-            if value is not None:
+            if value not in (None, {}):
                 table.add_row(_LABELS.get(name, name), str(value))
         table.add_section()
     Console().print(table)
