@@ -45,7 +45,7 @@ class BenchmarkConfig:
         default_factory=Preprocessing
     )
     workers: int = os.cpu_count() or 1
-    """Number of threads, where there are several."""
+    """Number of threads whose speed is compared with that of one thread."""
     repeats: int = 5
     """Number of times that both are timed, alternately, after once without timing."""
 
@@ -110,13 +110,13 @@ def _run_build(config: BenchmarkConfig, workers: int) -> None:
 def main(config: BenchmarkConfig) -> None:
     """Prints the rates, and how much faster several threads are."""
     rates = measure(config)
-    table = Table()
-    for heading in ("threads", "images per second", "median", "lowest", "highest", "relative to OpenCV"):
-        table.add_column(heading, justify="left" if heading == "images per second" else "right")
-    for workers, measured in rates.items():
-        for name, values in (("OpenCV alone", measured.opencv), ("builder", measured.build)):
+    table = Table(title="Images per second")
+    for heading in ("threads", "measured", "median", "lowest", "highest", "relative to OpenCV"):
+        table.add_column(heading, justify="left" if heading == "measured" else "right")
+    for workers, of_workers in rates.items():
+        for name, values in (("OpenCV alone", of_workers.opencv), ("builder", of_workers.build)):
             figures = (statistics.median(values), min(values), max(values))
-            relative = _median_ratio(values, measured.opencv)
+            relative = _median_ratio(values, of_workers.opencv)
             table.add_row(str(workers), name, *(f"{figure:.0f}" for figure in figures), f"{relative:.2f}")
     console = Console()
     console.print(table)
