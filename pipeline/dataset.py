@@ -46,9 +46,11 @@ def make_dataset(
 
     With `training` and a number of `epochs`, every iteration of the dataset is the next `epochs` epochs, so
     that `model.fit(make_dataset(...), epochs=10)` trains on ten different orders. An iteration takes its
-    epochs when its first batch is asked for, even if it is not finished. (Keras asks for a first batch to
-    learn its shape before it trains with JAX or on several devices, and so passes over the first epoch.)
-    With `epochs=None` or without `training`, every iteration begins at `first_epoch` and `first_batch`.
+    epochs when its first batch is asked for, even if it is not finished. (Before Keras trains with JAX or on
+    several devices, it asks for a batch to learn its shape, and so passes over the first epoch.)
+
+    With `epochs=None` or without `training`, every iteration begins at `first_epoch` and `first_batch`. A
+    training that is continued uses `epochs=None` and gives `fit` its `steps_per_epoch`.
 
     Args:
         records: folder that `tfrecords_builder` wrote: a path, or a URL that tf.io.gfile opens.

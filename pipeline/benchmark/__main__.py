@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.benchmark.settings import BenchmarkConfig
+from pipeline.benchmark.options import BenchmarkConfig
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.benchmark import goodput, input_stages, machine, peers, samples, train_step
+from pipeline.benchmark.options import BenchmarkConfig
 from pipeline.benchmark.result import Measurement, Result, by_group, measure_all
 from pipeline.benchmark.samples import Samples
-from pipeline.benchmark.settings import BenchmarkConfig
 from tfrecords_builder.cli.progress import progress
 
 

@@ -11,7 +11,7 @@ from tfrecords_builder.records import features_for_training
 
 
 def shard_parts(stored: StoredSplit) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Path (string), first record and number of records (int64) of each part of a shard: 3 x (parts,)."""
+    """Path (string), first record and number of records (int64) of every part, each of shape (parts,)."""
     parts = stored.share.parts
     return (
         tf.constant([stored.path(part.shard) for part in parts]),

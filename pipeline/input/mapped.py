@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.input.by_index import IndexedReader
 from pipeline.input.exit_safe_function import ExitSafeFunction
 from pipeline.input.host_resources import num_cores
+from pipeline.input.indexed import IndexedReader
 from pipeline.input.mapped_shards import map_shards
 from pipeline.input.recycled_batches import RecycledBatches
 from pipeline.input.stored_split import StoredSplit

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from pipeline.input.arrays import read_arrays
-from pipeline.input.by_index import IndexedReader
 from pipeline.input.host_resources import num_cores
+from pipeline.input.indexed import IndexedReader
 from pipeline.input.stored_split import StoredSplit
 
 

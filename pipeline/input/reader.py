@@ -46,7 +46,7 @@ _READERS: dict[ReaderName, Callable[..., Reader]] = {
 
 
 def open_reader(stored: StoredSplit, name: ReaderName, *, shuffled: bool, seed: int) -> Reader:
-    """Opens the reader of a name.
+    """Opens a reader by its name.
 
     Args:
         stored: the split.

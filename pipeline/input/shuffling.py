@@ -1,4 +1,4 @@
-"""How the records of an epoch are shuffled: by index where records can be had in any order, else by a buffer.
+"""How the records of an epoch are shuffled: by index if they can be fetched in any order, else by a buffer.
 
 By index, every epoch is a true global shuffle. By a buffer, splits of up to SHUFFLE_BUFFER_RECORDS records
 are shuffled truly, and larger ones nearly: their shards come in a random order, several at the same time, and
@@ -33,4 +33,6 @@ def shuffled_stream(stored: StoredSplit, seed: int, epoch: tf.Tensor | int) -> t
     columns = [tf.gather(column, order) for column in shard_parts(stored)]
     shards = tf.data.Dataset.from_tensor_slices(tuple(columns))
     interleaved = shards.interleave(read_part, cycle_length=INTERLEAVED_SHARDS)
+    # Otherwise the order would also depend on the seed of the whole program, which a new graph takes over.
+    tf.compat.v1.get_default_graph().seed = 1
     return interleaved.shuffle(SHUFFLE_BUFFER_RECORDS, seed=epoch_seed)

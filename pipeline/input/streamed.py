@@ -8,9 +8,11 @@ from pipeline.input.stored_split import StoredSplit
 
 
 class StreamedReader:
-    """Reads the shards anew in each epoch. To begin in the middle of an epoch, it reads what comes before.
+    """Reads the shards anew in each epoch.
 
-    A damaged shard fails when it is read, with `tf.errors.DataLossError`.
+    An epoch that begins at a later batch still reads the batches before it. A damaged shard is found only
+    when it is read: the iteration then fails with `tf.errors.DataLossError` or
+    `tf.errors.InvalidArgumentError`.
 
     Args:
         stored: the split.
@@ -25,8 +27,6 @@ class StreamedReader:
 
     def epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
         """See `pipeline.input.reader.Reader`."""
-        # Sets the seed of this graph, so that the order does not depend on the seed of the whole program.
-        tf.compat.v1.set_random_seed(1)
         stored, share = self._stored, self._stored.share
         examples = shuffled_stream(stored, self._seed, number) if self._shuffled else read_in_order(stored)
         batches = examples.batch(share.batch_size)

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.benchmark import comparisons, flops, peers, report, train_step
 from pipeline.benchmark.__main__ import main
+from pipeline.benchmark.options import BenchmarkConfig
 from pipeline.benchmark.result import Result, skipped
-from pipeline.benchmark.settings import BenchmarkConfig
 from pipeline.benchmark.timing import Rates, Timer
 from pipeline.benchmark.train_step import Case
 from pipeline.input.reader import ReaderName

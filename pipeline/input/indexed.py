@@ -1,4 +1,4 @@
-"""Batches of records that can be had in any order, given their positions in the split."""
+"""What the memory and the mapped reader share: batches of records that can be fetched in any order."""
 
 import abc
 
