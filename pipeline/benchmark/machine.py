@@ -53,11 +53,17 @@ def _processor() -> str:
 
 
 def _package_versions() -> dict[str, str]:
-    """Version of every installed package that this project or one of its extras requires, but for tools."""
-    requirements = [line for line in metadata.requires(_DISTRIBUTION) or [] if 'extra == "dev"' not in line]
-    names = sorted({re.split(r"[^\w.-]", requirement)[0] for requirement in requirements}, key=str.lower)
+    """Versions of the installed packages that this project requires, those of its extras included.
+
+    The tools of its developers are left out. Without an installed project, nothing is known.
+    """
+    try:
+        requirements = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return {}
+    names = {re.split(r"[^\w.-]", line)[0] for line in requirements if 'extra == "dev"' not in line}
     versions = {}
-    for name in names:
+    for name in sorted(names, key=str.lower):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions

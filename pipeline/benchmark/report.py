@@ -21,12 +21,14 @@ _NOTES = {
 
 
 def print_tables(console: Console, results: list[Result], comparisons: dict[str, float]) -> None:
-    """Prints one table per group of results, and one of the ratios."""
+    """Prints one table per group of results, and one of the ratios if there are any."""
     for group, members in itertools.groupby(results, lambda result: result.group):
         table = Table("what", f"median ({UNIT})", "least to most", "notes", title=group, title_justify="left")
         for result in members:
             table.add_row(result.name, *_cells(result))
         console.print(table)
+    if not comparisons:
+        return
     table = Table("comparison", "ratio", title="comparisons", title_justify="left")
     for name, ratio in comparisons.items():
         table.add_row(name, f"{ratio:.3g}")
