@@ -263,7 +263,8 @@ class Models:
         sources = self._sources
         new = {
             name: VersionKeeper(name, self._load, self._upkeep.retries)
-            for name in sources.keys() - self._keepers.keys()
+            for name in sources
+            if name not in self._keepers
         }
         keepers = {**self._keepers, **new}
         for name, keeper in keepers.items():

@@ -213,14 +213,14 @@ class VersionKeeper:
             version.failed_tries += 1
             version.error = error
             version.next_try = time.monotonic() + self._retries.interval
-            is_given_up = version.failed_tries > self._retries.most
-            if is_given_up:
+            if version.failed_tries > self._retries.most:
                 version.state = State.END
         logger.error(
-            "version %d of model %s cannot be loaded%s: %s",
+            "version %d of model %s cannot be loaded (try %d of %d): %s",
             version.number,
             self.model,
-            "" if is_given_up else f" and is tried again in {self._retries.interval:g} s",
+            version.failed_tries,
+            self._retries.most + 1,
             error.message.partition("\n")[0],
         )
 
