@@ -3,19 +3,16 @@
 Three kinds of threads meet here:
 
 - Threads of requests, of both APIs, call `lend` and `states`. They change nothing in this class.
-- A thread that calls `reload`, for a HandleReloadConfigRequest or as the configuration file has changed,
-  replaces `_config`, `_labels` and `_sources`. `_one_reload` lets only one thread at a time do so, from the
-  first check until
-  the new models are available or have failed.
-- The keeper thread ("models") is started last in the constructor and ended first in `stop`. It is the owner
-  of all `VersionKeeper`s: it alone says which versions they shall have, and loads and unloads these. It
-  replaces `_keepers` and `_applied_sources`. Before it is started and after it has ended, the thread of the
-  constructor and of `stop` has this role.
+- A thread calls `reload`, because of a HandleReloadConfigRequest or because the configuration file has
+  changed. It replaces `_config`, `_labels` and `_sources`. `_one_reload` lets one reload begin only after the
+  one before has ended, that is, when its new models are available or have failed.
+- The keeper thread is the owner of all `VersionKeeper`s: it alone tells them which versions are wanted, and
+  loads and unloads these. It replaces `_keepers` and `_applied_sources`. The constructor starts it last and
+  `stop` ends it first; before and after, the thread that runs the constructor or `stop` is the owner.
 
-`_changed` is the condition that these threads wait for and wake each other with: the keeper thread waits for
-new sources or the next look at the folders, and `reload` waits for the keeper thread. The fields are changed
-with its lock held. They may be read without it, because what they hold is replaced as a whole and never
-changed in place.
+`_changed` is the condition with which these threads wake each other: the keeper thread waits for new sources,
+or for the next look at the folders; `reload` waits for the keeper thread. Its lock is held to replace a
+field. It is not needed to read one, because a field is replaced as a whole and what it holds never changes.
 """
 
 import contextlib

@@ -2,9 +2,10 @@
 
     python c_loader.py FOLDER_OF_THE_PACKAGE SAVED_MODEL REQUESTS ANSWERS
 
-TF_LoadSessionFromSavedModel is what TensorFlow Serving loads with, and the session it gives is what it runs.
-REQUESTS is a pickled list of (feeds by tensor name, names of the tensors to fetch); ANSWERS gets a pickled
-list of (arrays by tensor name, or the text of the error). Needs NumPy alone.
+TensorFlow Serving loads a SavedModel with the same function, TF_LoadSessionFromSavedModel, and runs its
+session. REQUESTS is a pickled list of pairs: the arrays to feed by tensor name, and the names of the tensors
+to fetch. ANSWERS is written: a pickled list with the fetched arrays by tensor name, or the text of the error,
+for each request. This script needs NumPy only.
 """
 
 import ctypes

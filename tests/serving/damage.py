@@ -1,4 +1,4 @@
-"""Files that are no images, or no longer."""
+"""Damaged image files, and files that are no images."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ BAD_IMAGES = {
 
 
 def mutated(files: list[bytes], count: int, seed: int) -> list[bytes]:
-    """Files with bytes changed, left out, doubled or swapped, or with an end that is missing."""
+    """Copies of files in which bytes are changed, flipped, left out or repeated, or whose end is missing."""
     generator = np.random.default_rng(seed)
     return [_mutated(files[position % len(files)], generator) for position in range(count)]
 
@@ -26,7 +26,7 @@ def _mutated(content: bytes, generator: np.random.Generator) -> bytes:
     kind = generator.integers(5)
     if kind == 0:
         return content[: generator.integers(len(content))]
-    # Headers, which steer decoders, are hit as often as all the rest.
+    # Headers decide what decoders do, so they are changed as often as all the rest of a file.
     reach = len(content) if generator.integers(2) else min(len(content), 100)
     for _ in range(generator.integers(1, 20)):
         at = int(generator.integers(reach))

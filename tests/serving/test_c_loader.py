@@ -1,6 +1,7 @@
-"""The SavedModel on TensorFlow's C++ loader, which TensorFlow Serving has inside: as in Python.
+"""The SavedModel answers on TensorFlow's C++ loader, which TensorFlow Serving uses, as it does in Python.
 
-With the TensorFlow of this environment, and (slow, as it is installed anew) with that of the pinned image.
+The tests run with the TensorFlow of this environment. The slow ones install and use the version that
+Dockerfile.serving names.
 """
 
 import pickle
@@ -24,7 +25,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def pinned(tmp_path_factory) -> tuple[Path, Path]:
-    """Python and package of tensorflow-cpu in the version that Dockerfile.serving names, and nothing else."""
+    """Python and package of a new environment with the tensorflow-cpu that Dockerfile.serving names."""
     dockerfile = (ROOT / "Dockerfile.serving").read_text()
     version = re.search(r"ARG TF_SERVING_VERSION=(\S+)", dockerfile)[1]
     environment = tmp_path_factory.mktemp("pinned") / "venv"
@@ -36,7 +37,7 @@ def pinned(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def loader(request, tmp_path):
-    """Runs requests of (signature, inputs, outputs) through the C API; gives its version and its answers."""
+    """Runs requests (signature, inputs, outputs) through the C API; returns its version and its answers."""
     if request.param == "pinned":
         python, package = request.getfixturevalue("pinned")
     else:
@@ -156,7 +157,7 @@ def test_mutated_images_neither_crash_nor_hang_and_a_huge_header_allocates_nothi
     few = loader(folder, signature_defs, batches[:4])
     all_of_them = loader(folder, signature_defs, batches + huge)
 
-    assert time.monotonic() - began < 300  # seconds: it does not hang
+    assert time.monotonic() - began < 300  # seconds
     for answer in all_of_them["answers"]:
         assert not isinstance(answer, str)
         assert np.isfinite(answer["probability"]).all()

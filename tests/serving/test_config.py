@@ -21,7 +21,7 @@ def kubernetes() -> dict[str, dict]:
     return {document["kind"]: document for document in documents}
 
 
-def test_the_models_are_those_of_the_export_with_labels():
+def test_models_config_serves_the_exported_model_with_labels():
     (model,) = read_model_config(str(CONFIG / "models.config")).model_config_list.config
 
     assert (model.name, model.base_path, model.model_platform) == (
@@ -47,7 +47,7 @@ def test_monitoring_is_at_the_usual_path():
     assert (prometheus.enable, prometheus.path) == (True, DEFAULT_PATH)
 
 
-def test_kubernetes_has_the_same_parameters(kubernetes, tmp_path):
+def test_the_configuration_in_kubernetes_yaml_is_that_of_the_files(kubernetes, tmp_path):
     data = kubernetes["ConfigMap"]["data"]
     for name, content in data.items():
         (tmp_path / name).write_text(content)
@@ -76,7 +76,7 @@ def test_kubernetes_probes_resources_and_scaling(kubernetes):
     ],
     ids=lambda command: command[0],
 )
-def test_schemas(command):
+def test_files_fit_their_schemas(command):
     tool = Path(sys.executable).with_name(command[0])
     if not tool.exists():
         pytest.skip(f"{command[0]} is not installed beside this Python")

@@ -1,4 +1,4 @@
-"""What users do: publish good and broken versions under load, stop a server under load, damage files."""
+"""Versions are published under load, servers are stopped under load, and image files are damaged."""
 
 import dataclasses
 import shutil
@@ -89,7 +89,7 @@ def base(models, tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def broken(models, finished_run, tmp_path_factory) -> dict[str, Path]:
-    """Versions that look whole: cut off, with another signature, and with weights that are no numbers."""
+    """Versions that cannot answer: truncated, with another signature, or with weights that are not finite."""
     folder = tmp_path_factory.mktemp("broken")
     good = Path(models) / "pneumonia/1"
     versions = {}
@@ -107,9 +107,9 @@ def broken(models, finished_run, tmp_path_factory) -> dict[str, Path]:
     logit = run.model.get_layer("logit")
     logit.set_weights([np.full_like(weights, np.nan) for weights in logit.get_weights()])
     served = ServedClassifier(run.model, run.preprocessing, run.operating_point)
-    versions["weights that are no numbers"] = folder / "weights"
+    versions["weights that are not finite"] = folder / "weights"
     tf.saved_model.save(served, str(folder / "weights"), signatures=served.signatures())
-    for name in ("another signature", "weights that are no numbers"):
+    for name in ("another signature", "weights that are not finite"):
         shutil.copytree(good / EXTRA_ASSETS, versions[name] / EXTRA_ASSETS)
     return versions
 
@@ -160,7 +160,7 @@ def test_20_versions_published_under_load_take_over_without_a_failed_request(bas
             memory.append(_resident_mib())
         outcomes = load.stop()
     assert set(outcomes) == {None}
-    # The allocator keeps some; twenty graphs that were not freed would be several hundred MiB.
+    # The allocator keeps some memory. Twenty graphs that are not freed would take several hundred MiB.
     assert memory[-1] - memory[4] < 100, memory
 
 
@@ -171,13 +171,13 @@ def _resident_mib() -> float:
 
 @dataclasses.dataclass
 class Asked:
-    """What became of requests until the server was gone."""
+    """The requests that clients sent until the server was gone, and what became of them."""
 
     answered: list = dataclasses.field(default_factory=list)
     refused: list = dataclasses.field(default_factory=list)
-    """When the server was not there any more; a client ends with its first."""
+    """Moment and reason of each request that the server refused. A client ends after its first."""
     lost: list = dataclasses.field(default_factory=list)
-    """Accepted, and then not answered."""
+    """Requests that were accepted and not answered."""
 
     def over_grpc(self, port, images) -> None:
         request = predict_request(images).SerializeToString()
@@ -220,7 +220,7 @@ def test_sigterm_under_load_answers_every_accepted_request(models, encoded_image
         for thread in threads:
             thread.start()
         until(lambda: {"grpc", "rest"} <= set(asked.answered))
-        told = time.monotonic()
+        stopped = time.monotonic()
         server.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join()
@@ -230,7 +230,7 @@ def test_sigterm_under_load_answers_every_accepted_request(models, encoded_image
         server.stdout.close()
     assert not asked.lost
     assert len(asked.refused) == len(threads)
-    assert all(moment >= told for moment, _ in asked.refused)
+    assert all(moment >= stopped for moment, _ in asked.refused)
 
 
 @pytest.mark.parametrize("batching", [False, True])
@@ -334,4 +334,4 @@ def test_2000_mutated_images_through_the_batching_server(batching_server, encode
 
     assert len(answered) == 2000
     assert np.isfinite(answered).all()
-    assert memory[1] - memory[0] < 50, memory  # what was leaked by image would be as much again
+    assert memory[1] - memory[0] < 50, memory  # a leak for each image would add as much again

@@ -1,4 +1,4 @@
-"""The SavedModel, loaded as any other program would."""
+"""The signatures of an exported model, loaded with tf.saved_model.load as other programs load it."""
 
 import cv2
 import numpy as np
@@ -39,7 +39,7 @@ def test_the_signatures_are_those_of_the_contract(signatures):
     assert described(pixels) == {"image": ("uint8", [None, 32, 32, 1])}
 
 
-def test_probabilities_are_the_runs_own(signatures, run, encoded_images):
+def test_probabilities_are_those_of_the_run(signatures, run, encoded_images):
     pixels = np.stack([run.preprocessing.apply(image) for image in encoded_images])[..., None]
     expected = run.model.predict(pixels, verbose=0)[:, 0]
 
@@ -75,7 +75,7 @@ def test_the_explanation_is_that_of_the_pipeline(signatures, run, encoded_images
 
 @pytest.mark.parametrize("signature", ["serving_default", "gradcam"])
 @pytest.mark.parametrize("kind", BAD_IMAGES)
-def test_what_is_no_image_is_invalid_and_leaves_its_neighbours_alone(
+def test_a_file_that_is_no_image_is_invalid_and_does_not_change_other_answers(
     signatures, encoded_images, signature, kind
 ):
     alone = signatures[signature](image_bytes=tf.constant(encoded_images[:2]))

@@ -231,7 +231,7 @@ def test_a_request_larger_than_a_batch_is_refused(batching_server, encoded_image
     assert (code, "larger than maximum input batch size 32" in details) == ("INVALID_ARGUMENT", True)
 
 
-def test_a_full_queue_is_unavailable_on_both_surfaces(batching_server, encoded_images):
+def test_a_full_queue_is_unavailable(batching_server, encoded_images):
     codes = []
 
     def over_grpc():
@@ -260,7 +260,9 @@ def test_metrics_are_off_by_default(local_server):
         ('prometheus_config { enable: true path: "/m" }', "/m"),
     ],
 )
-def test_metrics_under_tensorflow_servings_path_and_names(models, tmp_path, encoded_images, content, path):
+def test_metrics_have_the_path_and_names_of_tensorflow_serving(
+    models, tmp_path, encoded_images, content, path
+):
     file = tmp_path / "monitoring.config"
     file.write_text(content)
     config = ServerSettings(models, grpc_port=0, rest_port=0, monitoring_config_file=str(file))
@@ -283,7 +285,7 @@ def test_metrics_under_tensorflow_servings_path_and_names(models, tmp_path, enco
     assert all(line.fullmatch(one) for one in page.splitlines())
 
 
-def test_more_requests_than_allowed_are_exhausted(models, encoded_images):
+def test_requests_over_the_limit_are_refused(models, encoded_images):
     config = ServerSettings(models, grpc_port=0, rest_port=0, max_concurrent_requests=1)
     codes, statuses = [], []
 
@@ -305,7 +307,7 @@ def test_more_requests_than_allowed_are_exhausted(models, encoded_images):
     assert set(statuses) == {200, 429}
 
 
-def test_a_rest_request_that_takes_too_long(models, encoded_images):
+def test_a_rest_request_that_takes_too_long_is_answered_with_504(models, encoded_images):
     from tests.serving.contract.wire import b64
 
     config = ServerSettings(models, grpc_port=0, rest_port=0, rest_api_timeout_in_ms=1)
@@ -316,7 +318,7 @@ def test_a_rest_request_that_takes_too_long(models, encoded_images):
     assert (status, reply["error"]) == (504, "Timed out waiting for notification")
 
 
-def test_two_models_of_one_folder(models, base, tmp_path, encoded_images):
+def test_all_models_of_a_folder_are_served(models, base, tmp_path, encoded_images):
     shutil.copytree(base, tmp_path / "models/a")
     shutil.copytree(base, tmp_path / "models/b")
     with serving(ServerSettings(str(tmp_path / "models"), grpc_port=0, rest_port=0)) as ports:

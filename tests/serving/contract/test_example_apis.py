@@ -19,7 +19,7 @@ CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
         ("regress", "none", "No signature was found with the name: none"),
     ],
 )
-def test_the_reason_is_the_same_on_both_surfaces(local_server, verb, signature, message):
+def test_the_reason_is_the_same_over_rest_and_grpc(local_server, verb, signature, message):
     request = {
         "classify": classification_pb2.ClassificationRequest,
         "regress": regression_pb2.RegressionRequest,

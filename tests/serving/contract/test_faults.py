@@ -262,7 +262,7 @@ def test_order_of_checks_over_grpc(local_server):
     assert "tensor parsing error" in failure(local_server.grpc, request)[1]
 
 
-def test_what_is_no_image_is_answered_as_invalid(local_server, encoded_images):
+def test_a_file_that_is_no_image_is_answered_as_invalid(local_server, encoded_images):
     images = [encoded_images[0], b"no image"]
 
     response = call(local_server.grpc, predict_request(images))
@@ -273,7 +273,7 @@ def test_what_is_no_image_is_answered_as_invalid(local_server, encoded_images):
     assert (reply["outputs"]["label"][1], reply["outputs"]["probability"][1]) == ("INVALID", -1)
 
 
-def test_the_server_goes_on_after_a_failure_of_its_own(local_server, monkeypatch, encoded_images):
+def test_the_server_goes_on_after_an_internal_error(local_server, monkeypatch, encoded_images):
     monkeypatch.setattr(json_reply, "predict_reply", lambda *_, **__: 1 / 0)
     body = {"instances": [b64(encoded_images[0])]}
     status, headers, _ = raw_rest(local_server.rest, "POST", PREDICT, body)

@@ -60,7 +60,7 @@ def test_a_gzip_body_is_inflated(local_server, encoded_images):
     assert status == 200
 
 
-# Names of their own: the bytes have the time of day, by which the workers of the tests would disagree.
+# The ids do not contain the bytes, which hold the time of day: workers of pytest-xdist need the same ids.
 @pytest.mark.parametrize(
     "body",
     [b"no gzip", gzip.compress(b"{}")[:-3], gzip.compress(bytes(101 << 20), 1)],

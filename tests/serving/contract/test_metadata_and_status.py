@@ -51,7 +51,7 @@ def test_metadata_over_rest(local_server):
     assert signature["defaults"] == {}
 
 
-def test_status_on_both_surfaces(local_server):
+def test_status_over_rest_and_grpc(local_server):
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "pneumonia"
     response = call(local_server.grpc, request)
@@ -80,14 +80,16 @@ def test_status_ignores_the_label(local_server):
 
 
 @pytest.mark.parametrize(("asked", "told"), [("", "serving_default"), ("gradcam", "gradcam")])
-def test_the_spec_of_an_answer_is_the_effective_one(local_server, encoded_images, asked, told):
+def test_an_answer_names_the_model_version_and_signature_that_were_used(
+    local_server, encoded_images, asked, told
+):
     spec = call(local_server.grpc, predict_request(encoded_images[:1], asked)).model_spec
 
     assert (spec.name, spec.version.value, spec.signature_name) == ("pneumonia", 1, told)
     assert spec.version_label == ""
 
 
-def test_version_zero_is_no_default(local_server):
+def test_version_zero_is_a_version_and_not_the_latest(local_server):
     request = predict_request([b"x"])
     request.model_spec.version.SetInParent()
 

@@ -111,7 +111,7 @@ def test_a_plain_string_is_its_utf8_bytes(local_server):
         assert "INVALID" in json.dumps(reply)
 
 
-def test_what_json_parsers_differ_in(local_server, encoded_images):
+def test_json_is_parsed_as_rapidjson_parses_it(local_server, encoded_images):
     image = json.dumps(b64(encoded_images[0])).encode()
     wanted = b'{"instances": [%s]}' % image
     for body in (

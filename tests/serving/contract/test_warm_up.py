@@ -47,7 +47,7 @@ def test_without_the_file_there_is_no_warm_up(version):
     load(version)
 
 
-def test_the_name_and_the_version_of_a_record_are_not_looked_at(version, write, images):
+def test_the_name_and_the_version_of_a_record_are_ignored(version, write, images):
     record = pixels(images, name="another")
     record.predict_log.request.model_spec.version.value = 7
     write([record])

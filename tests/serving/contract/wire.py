@@ -1,4 +1,4 @@
-"""Raw gRPC and raw HTTP, so that what is tested is what goes over the wire, not our own client."""
+"""Sends requests over raw gRPC and raw HTTP, so that tests see what is on the wire without our own client."""
 
 import base64
 import contextlib

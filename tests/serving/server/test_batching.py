@@ -30,13 +30,13 @@ def test_a_request_is_one_batch(size_of_batches):
     assert size_of_batches(Batching(max_batch_size=32), 25) == [[25] * 25]
 
 
-def test_a_request_is_spread_over_batches_of_the_most_that_may_run_as_one(size_of_batches):
+def test_a_request_is_spread_over_batches_of_max_execution_batch_size(size_of_batches):
     batching = Batching(max_batch_size=32, enable_large_batch_splitting=True, max_execution_batch_size=10)
 
     assert size_of_batches(batching, 25) == [[10] * 20 + [5] * 5]
 
 
-def test_without_splitting_the_most_that_may_run_as_one_is_not_looked_at(size_of_batches):
+def test_without_splitting_max_execution_batch_size_is_ignored(size_of_batches):
     assert size_of_batches(Batching(max_batch_size=32, max_execution_batch_size=10), 25) == [[25] * 25]
 
 
@@ -77,7 +77,7 @@ def test_batches_are_filled_up_to_allowed_sizes(size_of_batches):
         ),
     ],
 )
-def test_parameters_that_cannot_be(parameters, word):
+def test_parameters_that_are_refused(parameters, word):
     with pytest.raises(ValueError, match=word):
         Batching(**parameters)
 
