@@ -119,6 +119,14 @@ def begin(run: str, config: Mapping[str, Any], content: Manifest, environment: M
     continuing.begin_or_continue(path, config, f"{run!r} was begun")
 
 
+def delete(run: str) -> None:
+    """Deletes the run folder, if there is one."""
+    if storage.exists(run):
+        import tensorflow as tf
+
+        tf.io.gfile.rmtree(run)
+
+
 def is_finished(run: str) -> bool:
     """Whether the folder holds a finished training."""
     return storage.exists(storage.join(run, OPERATING_POINT))

@@ -1,7 +1,6 @@
-"""Searches for the best architecture, then trains it from the beginning and in full into a run folder.
+"""Searches for the best architecture, then trains it from the beginning into a run folder.
 
-The trials and the leaderboard are kept in `RUN/search/`. A search that was stopped continues with the trials
-that it has.
+The trials and the leaderboard are in `RUN/search/`. A search that was stopped continues after the last trial.
 """
 
 import contextlib
@@ -11,7 +10,6 @@ import sys
 from typing import Any
 
 import keras_tuner
-import tensorflow as tf
 
 from pipeline import runs
 from pipeline.dataset import steps_per_epoch
@@ -38,11 +36,11 @@ SETTINGS = "settings.json"
 LEADERBOARD = "leaderboard.csv"
 
 RESOLVED_PRECISION = "resolved_precision"
-"""Key in `settings.json` of the precision that all trials compute in; `precision` is what was asked for."""
+"""Key in `settings.json` of the precision of all trials. `precision` is what the user asked for."""
 
 
 def search(config: SearchConfig) -> list[Row]:
-    """Searches, writes the leaderboard, and trains the best settings into the run folder.
+    """Runs the trials, writes the leaderboard, and trains with the best settings into the run folder.
 
     Returns:
         The leaderboard: one row for each completed trial, the best first.
@@ -94,8 +92,8 @@ def _settings_before(config: SearchConfig) -> dict[str, Any]:
 
 def _begin(config: SearchConfig, precision: Precision) -> None:
     """Writes the settings of the search; with `overwrite`, deletes the old run first."""
-    if config.overwrite and storage.exists(config.run):
-        tf.io.gfile.rmtree(config.run)
+    if config.overwrite:
+        runs.delete(config.run)
     settings = config.deciding_the_result() | {RESOLVED_PRECISION: precision}
     storage.write(storage.join(config.run, FOLDER, SETTINGS), json.dumps(settings, indent=2) + "\n")
 
@@ -111,9 +109,9 @@ def _search_space(config: SearchConfig, content: Manifest, precision: Precision)
 
 
 def _tuner(config: SearchConfig, space: SearchSpace) -> keras_tuner.Tuner:
-    """Makes the tuner, with the trials that it has completed before.
+    """Makes the tuner, which knows the trials that it completed before.
 
-    Hyperband is that of Li et al., arXiv:1603.06560.
+    `hyperband` is the algorithm of Li et al., arXiv:1603.06560.
     """
     common = {
         "objective": keras_tuner.Objective(MONITOR, direction="min"),
@@ -132,7 +130,7 @@ def _tuner(config: SearchConfig, space: SearchSpace) -> keras_tuner.Tuner:
 
 
 def _run_trials(tuner: keras_tuner.Tuner, config: SearchConfig, content: Manifest) -> None:
-    """Trains one trial after the other, until the tuner has no more or `max_trials` is reached."""
+    """Trains one trial after the other, until there are `max_trials` or the tuner has no more."""
     tuner.search(
         training_data(config),
         steps_per_epoch=steps_per_epoch(content, "train", config.batch_size),

@@ -11,9 +11,9 @@ class SearchConfig(TrainConfig):
     """Searches for the best architecture of the network and trains it into a run folder.
 
     The search varies the numbers of blocks, filters, convolutions and dense units, the dropout and the
-    learning rate. Then it trains the best combination from the beginning, for --epochs with --patience. The
-    other options apply to trials and to this training alike. The same command continues a search that was
-    stopped.
+    learning rate; --learning-rate and the --model options have no effect, except --model.standardize. Then it
+    trains the best combination from the beginning, for --epochs with --patience. The other options apply to
+    the trials and to this training alike. The same command continues a search that was stopped.
 
     Raises:
         ValueError: if a search is impossible with these settings.

@@ -18,7 +18,7 @@ class SearchSpace(keras_tuner.HyperModel):
 
     Args:
         base: the settings that are not searched.
-        precision: what all models compute in.
+        precision: the precision of the computation in all models.
         image_size: side of the images, in pixels.
         steps_per_epoch: training steps of one epoch.
         trial_epochs: epochs of the longest trial.

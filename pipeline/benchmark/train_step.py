@@ -1,4 +1,7 @@
-"""How fast the training of `pipeline.train` runs on any input: its model, optimiser, metrics and loop."""
+"""Measures the training step: how many images per second a model trains on, without waiting for its input.
+
+Model, optimizer, loss and metrics are those of `pipeline.training.recipe`; the loop is Keras's `fit`.
+"""
 
 import dataclasses
 import itertools
@@ -13,27 +16,34 @@ import tensorflow as tf
 from pipeline.benchmark import flops
 from pipeline.benchmark.result import Result, skipped
 from pipeline.benchmark.timing import Meter, Timer
+from pipeline.training import distribution
+from pipeline.training.precision import supported
 from pipeline.training.recipe import add_augmentation, build_classifier, compile_model
 from pipeline.training.settings import ModelConfig, Precision, TrainConfig
 
 GROUP = "training step alone"
 MODELS = {
-    "small": ModelConfig(),  # the default one
+    "small": ModelConfig(),  # the default model
     "large": ModelConfig(filters=(32, 64, 128, 256)),
 }
 BURN_IN_STEPS = 3
+"""Steps of each measurement that are not timed. The input fills its buffers in them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A way to train."""
+    """One combination of settings whose training step is measured."""
 
     model: str
     """A name in MODELS."""
     batch_size: int
+    """Images of one training step."""
     precision: Precision
+    """The precision of the computation."""
     xla: bool
+    """Whether XLA compiles the step."""
     augmented: bool
+    """Whether augmentation is part of the step."""
 
     def __str__(self) -> str:
         augmentation = "augmented" if self.augmented else "not augmented"
@@ -42,20 +52,26 @@ class Case:
 
 
 class _Clock(keras.callbacks.Callback):
-    """Times the steps of one `fit` but the first ones, in which its input fills its buffers."""
+    """Keras callback that times the steps of one `fit` after the first BURN_IN_STEPS."""
 
-    # At the beginning: at the end of a batch Keras would wait for its metrics.
+    # At the end of a batch Keras would wait for the metrics of the step.
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         if batch == BURN_IN_STEPS:
-            self.began = time.perf_counter()
+            self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         float((logs or {})["loss"])  # waits for the device
-        self.seconds = time.perf_counter() - self.began
+        self.seconds = time.perf_counter() - self.started
 
 
 class Training:
-    """A model that is trained for timing: compiled as `pipeline.train` does, or without its metrics."""
+    """A model that is trained for timing.
+
+    Args:
+        case: the settings of the training.
+        side: side of the images, in pixels.
+        metrics: whether the model is compiled with the metrics of the recipe, or with none.
+    """
 
     def __init__(self, case: Case, side: int, *, metrics: bool = True) -> None:
         config = TrainConfig("", "", batch_size=case.batch_size, model=MODELS[case.model])
@@ -69,11 +85,15 @@ class Training:
         self._expected_seconds = 0.0
 
     def meter(self, batches: tf.data.Dataset) -> Meter:
-        """Of the images a second that are trained on, from an input without end."""
+        """A meter of the images per second that are trained on.
+
+        Args:
+            batches: a dataset of batches without end.
+        """
 
         def rate(seconds: float) -> float:
             if not self._expected_seconds:
-                self._seconds(batches, 1)  # compiles
+                self._seconds(batches, 1)  # compiles the model
                 self._expected_seconds = self._seconds(batches, BURN_IN_STEPS) / BURN_IN_STEPS
             steps = max(1, round(seconds / self._expected_seconds))
             return steps * self.batch_size / self._seconds(batches, steps)
@@ -85,13 +105,14 @@ class Training:
         self.model.fit(
             batches, steps_per_epoch=BURN_IN_STEPS + steps, callbacks=[clock], shuffle=False, verbose=0
         )
-        # When it ends Keras puts the averages into the model, whose arrays JAX then takes for the same ones.
+        # `fit` ends with the averaged weights in the model. Without this copy JAX would take the arrays of
+        # weights and averages for the same ones.
         self.model.set_weights(self.model.get_weights())
         return clock.seconds
 
 
 def batch_in_memory(batch_size: int, side: int) -> tf.data.Dataset:
-    """The same batch of noise without end, which takes no time to make."""
+    """A dataset that repeats one batch of noise without end, which takes no time to make."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (batch_size, side, side, 1), dtype=np.uint8)
     labels = generator.integers(0, 2, batch_size).astype(np.float32)
@@ -99,28 +120,40 @@ def batch_in_memory(batch_size: int, side: int) -> tf.data.Dataset:
 
 
 def measure(timer: Timer, batch_sizes: tuple[int, ...], side: int) -> list[Result]:
-    """Every model in every precision, with and without XLA and augmentation."""
+    """Measures every model in every precision, with and without XLA and augmentation.
+
+    Args:
+        timer: how often and how long each rate is measured.
+        batch_sizes: images of one training step.
+        side: side of the images, in pixels.
+    """
     results = []
     for _, alike in itertools.groupby(
         cases(batch_sizes), lambda case: dataclasses.replace(case, xla=False, augmented=False)
     ):
         results += measure_cases(timer, list(alike), side)
-    if "mixed_float16" not in precisions():
-        results.append(skipped(GROUP, "mixed_float16", "no CPU has kernels for it: it takes minutes a step"))
+    if "mixed_float16" not in supported():
+        results.append(skipped(GROUP, "mixed_float16", "there are no kernels for CPUs: a step takes minutes"))
     return results
 
 
 def measure_cases(timer: Timer, alike: Sequence[Case], side: int) -> list[Result]:
-    """The rates of some ways to train one model in one precision, in turn.
+    """Measures cases that train one model in one precision, with the peak of the device beside them.
+
+    Args:
+        timer: how often and how long each rate is measured.
+        alike: cases that differ only in `xla` and `augmented`.
+        side: side of the images, in pixels.
 
     Returns:
-        Results with the operations of each, the fraction of the device's peak, and the memory so far.
+        Results whose details hold the settings, the floating-point operations per image, the rate as a
+        fraction of the device's peak, and the most device memory used so far.
     """
     trainings = [Training(case, side) for case in alike]
     inputs = [batch_in_memory(case.batch_size, side) for case in alike]
     meters = [training.meter(batches) for training, batches in zip(trainings, inputs, strict=True)]
-    # Beside the cases: what else the machine does would otherwise slow one and not the other.
-    *rates, peak = timer.in_turn([*meters, flops.peak(alike[0].precision)])
+    # The peak is measured in the same rounds, as other work on the machine then slows both alike.
+    *rates, peak = timer.measure_all([*meters, flops.peak(alike[0].precision)])
     results = []
     for case, training, measured in zip(alike, trainings, rates, strict=True):
         operations = flops.training_flops(training.classifier)
@@ -134,31 +167,25 @@ def measure_cases(timer: Timer, alike: Sequence[Case], side: int) -> list[Result
 
 
 def cases(batch_sizes: tuple[int, ...]) -> list[Case]:
-    """All that are measured; TensorFlow has no XLA kernel for the augmentation's resampling."""
-    ways = [(False, False), (False, True), (True, False)]
+    """All cases that are measured.
+
+    On TensorFlow, XLA and augmentation are not combined, as it has no XLA kernel for the resampling. On JAX
+    the step is always compiled by XLA.
+    """
+    xla_and_augmented = [(False, False), (False, True), (True, False)]
     if keras.backend.backend() == "jax":
-        ways = [(True, False), (True, True)]  # always compiles
+        xla_and_augmented = [(True, False), (True, True)]
     return [
-        Case(model, batch_size, precision, *way)
-        for model, batch_size, precision, way in itertools.product(MODELS, batch_sizes, precisions(), ways)
+        Case(model, batch_size, precision, xla, augmented)
+        for model, batch_size, precision, (xla, augmented) in itertools.product(
+            MODELS, batch_sizes, supported(), xla_and_augmented
+        )
     ]
 
 
-def precisions() -> tuple[Precision, ...]:
-    """Those that the device has kernels for."""
-    if on_cpu():
-        return ("float32", "mixed_bfloat16")
-    return ("float32", "mixed_float16", "mixed_bfloat16")
-
-
-def on_cpu() -> bool:
-    """Whether there is no other device to train on."""
-    return all("cpu" in device.lower() for device in keras.distribution.list_devices())
-
-
 def device_memory_bytes() -> int | None:
-    """The most that was in use on the first GPU so far; None without one."""
-    if on_cpu():
+    """The most memory of the first GPU that was in use so far; None without a GPU."""
+    if distribution.only_cpus():
         return None
     if keras.backend.backend() == "jax":
         import jax

@@ -4,7 +4,6 @@ import logging
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from pipeline import operating_point, runs
 from pipeline.dataset import steps_per_epoch
@@ -35,8 +34,8 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
 
     Args:
         config: the settings of the training.
-        precision: what to compute in, if it is known already; by default what `config.precision` asks for. A
-            training that continues keeps the precision that it was begun with.
+        precision: the precision of the computation, if it was resolved before; by default it is resolved from
+            `config.precision`. A training that continues keeps the precision that it was begun with.
 
     Raises:
         UserError: if the records cannot be trained with, or if the run folder was begun with other settings.
@@ -64,8 +63,8 @@ def _image_size(content: Manifest) -> int:
 
 def _begin_run(config: TrainConfig, content: Manifest, precision: Precision) -> None:
     """Writes settings, environment and `dataset.json`; with `overwrite`, deletes the old run first."""
-    if config.overwrite and storage.exists(config.run):
-        tf.io.gfile.rmtree(config.run)
+    if config.overwrite:
+        runs.delete(config.run)
     environment = runs.describe_environment(config.seed, precision)
     runs.begin(config.run, config.deciding_the_result(), content, environment)
 
@@ -92,7 +91,7 @@ def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
         logger.info("continuing %s after epoch %d, step %d", config.run, position.epoch, position.step)
     while position.epoch < config.epochs and not run_checkpoint.has_ended:
         _fit_from(position, model, run_checkpoint, config, content)
-        position = run_checkpoint.restore(model)  # as Keras leaves the averaged weights in the model
+        position = run_checkpoint.restore(model)  # `fit` leaves the averaged weights in the model
 
 
 def _fit_from(

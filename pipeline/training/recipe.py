@@ -73,7 +73,7 @@ def build_classifier(config: TrainConfig, image_size: int, precision: Precision)
     Args:
         config: the settings of the training.
         image_size: side of the images, in pixels.
-        precision: what the classifier computes in.
+        precision: the precision of the computation.
 
     Returns:
         A model as of `pipeline.model.build_model`.
@@ -101,7 +101,7 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
         model: the model to train.
         config: the settings of the training.
         total_steps: training steps in all epochs together, for the schedule of the learning rate.
-        precision: what the model computes in.
+        precision: the precision of the computation, in which the model was built.
     """
     optimizer = _optimizer(config, total_steps)
     if precision == "mixed_float16":  # float16 has too few exponents for small gradients

@@ -1,67 +1,76 @@
-"""The training step of the same network in PyTorch: channels_last, fused AdamW, averaged weights.
+"""Measures the training step of the same network in PyTorch: channels_last, fused AdamW, averaged weights.
 
-Every way to train, ours too, runs in a process of its own, as it would in use: the threads of two frameworks
-get in each other's way, and what a process has trained before slows what it trains next.
+Every variant of the step, ours included, runs in a process of its own, as it would in use: the threads of two
+frameworks disturb each other, and what a process has trained before slows what it trains next.
 """
 
 import ctypes
 import dataclasses
 import functools
 import itertools
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
+from pipeline.benchmark.peers.meter_process import MeterProcess
 from pipeline.benchmark.peers.source import STEP_GROUP
-from pipeline.benchmark.result import Measurement, Result, in_turn, skipped
+from pipeline.benchmark.result import Measurement, Result, measure_all, skipped
 from pipeline.benchmark.timing import Meter, Timer, meter
-from pipeline.benchmark.train_step import Case, Training, batch_in_memory, precisions
+from pipeline.benchmark.train_step import Case, Training, batch_in_memory
 from pipeline.model import NORMALIZATION_MOMENTUM
+from pipeline.training.precision import supported
 from pipeline.training.settings import ModelConfig, TrainConfig
 
 MODES = ("eager", "compile")
 PRECISIONS = ("float32", "bfloat16")
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # parameters of mallopt(3)
 _KEPT_BYTES = 1 << 28
+"""Memory below this size is not given back to the operating system."""
 
 
 def measure(timer: Timer, batch_size: int, side: int) -> list[Result]:
-    """The default model's step in every mode and precision, without augmentation: ours and PyTorch's.
+    """Measures the default model's step without augmentation in every precision, ours and PyTorch's.
 
-    PyTorch's has no metrics; ours is measured with its four and without.
+    PyTorch's step has no metrics. Ours is measured with the four metrics of the recipe and with none.
+
+    Args:
+        timer: how often and how long each rate is measured.
+        batch_size: images of one training step.
+        side: side of the images, in pixels.
     """
     measurements, failed = [], []
-    ways = _ours(batch_size, side) + _theirs(batch_size, side)
-    processes = [_Process(way.prepare) for way in ways]
-    for way, process in zip(ways, processes, strict=True):
+    variants = _ours(batch_size, side) + _theirs(batch_size, side)
+    processes = [MeterProcess(variant.prepare) for variant in variants]
+    for variant, process in zip(variants, processes, strict=True):
         if process.failure:
-            failed.append(skipped(STEP_GROUP, way.name, process.failure))
+            failed.append(skipped(STEP_GROUP, variant.name, process.failure))
         else:
-            measurements.append(Measurement(STEP_GROUP, way.name, process.rate, way.details))
+            measurements.append(Measurement(STEP_GROUP, variant.name, process.rate, variant.details))
     try:
-        return in_turn(timer, measurements) + failed
+        return measure_all(timer, measurements) + failed
     finally:
         for process in processes:
             process.close()
 
 
 @dataclasses.dataclass(frozen=True)
-class _Way:
+class _Variant:
+    """A training step that is measured."""
+
     name: str
     prepare: Callable[[], Meter]
-    """Is called in another process, and must be picklable."""
+    """Makes the meter, in another process."""
     details: dict[str, Any]
+    """Further figures of the result."""
 
 
-def _ours(batch_size: int, side: int) -> list[_Way]:
-    cases = [Case("small", batch_size, name, xla=False, augmented=False) for name in precisions()]
+def _ours(batch_size: int, side: int) -> list[_Variant]:
+    cases = [Case("small", batch_size, name, xla=False, augmented=False) for name in supported()]
     return [
-        _Way(
+        _Variant(
             f"ours, small, batch {batch_size}, {case.precision}, {'four' if metrics else 'no'} metrics",
             functools.partial(_our_meter, case, side, metrics=metrics),
             {"peer": False, "metrics": metrics},
@@ -74,9 +83,9 @@ def _our_meter(case: Case, side: int, *, metrics: bool) -> Meter:
     return Training(case, side, metrics=metrics).meter(batch_in_memory(case.batch_size, side))
 
 
-def _theirs(batch_size: int, side: int) -> list[_Way]:
+def _theirs(batch_size: int, side: int) -> list[_Variant]:
     return [
-        _Way(
+        _Variant(
             f"PyTorch, small, batch {batch_size}, {precision}, {mode}",
             functools.partial(_their_meter, mode, precision, batch_size, side),
             {"peer": True},
@@ -93,48 +102,10 @@ def _their_meter(mode: str, precision: str, batch_size: int, side: int) -> Meter
     return meter(_step(mode, precision, batch_size, side))
 
 
-class _Process:
-    """A process that trains for as many seconds as it is told, and answers with its rate."""
-
-    def __init__(self, prepare: Callable[[], Meter]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, its_end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(its_end, prepare))
-        self._process.start()
-        its_end.close()
-        self.failure: str | None = self._connection.recv()
-        """Why it cannot train, if it cannot."""
-
-    def rate(self, seconds: float) -> float:
-        """Images a second."""
-        self._connection.send(seconds)
-        return float(self._connection.recv())
-
-    def close(self) -> None:
-        """Ends it."""
-        self._connection.close()
-        self._process.join()
-
-
-def _serve(connection: Connection, prepare: Callable[[], Meter]) -> None:
-    try:
-        rate = prepare()
-    except Exception as error:
-        connection.send(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-        return
-    connection.send(None)
-    while True:
-        try:
-            seconds = connection.recv()
-        except EOFError:
-            return
-        connection.send(rate(seconds))
-
-
 def _keep_memory() -> None:
-    """Has glibc keep what is freed: to take it anew from the system costs a fifth of PyTorch's step.
+    """Makes glibc keep freed memory for later, as getting it back from the system slows PyTorch's step.
 
-    Its tuning guide has other allocators for that; TensorFlow's step is as fast either way.
+    PyTorch's tuning guide recommends other allocators for that. (Measured: docs/performance.md.)
     """
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
@@ -143,6 +114,7 @@ def _keep_memory() -> None:
 
 
 def _step(mode: str, precision: str, batch_size: int, side: int) -> Callable[[], int]:
+    """Makes a function that trains one step and returns the number of its images."""
     import torch
 
     torch.manual_seed(0)
@@ -187,7 +159,7 @@ def _batch(batch_size: int, side: int, device: str) -> tuple[Any, Any]:
 
 
 def _network(config: ModelConfig) -> Any:
-    """`pipeline.model.build_model`, layer by layer."""
+    """Builds the network of `pipeline.model.build_model` without its sigmoid."""
     from torch import nn
 
     class Standardize(nn.Module):
