@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -120,16 +121,23 @@ def test_a_search_that_continues_keeps_its_trials_and_its_precision(interrupted,
     assert runs.load(interrupted.run).config["precision"] == "auto"
 
 
-def test_a_search_begun_before_its_precision_was_stored_measures_once_and_continues(interrupted, built):
-    settings = Path(interrupted.run) / "search" / "settings.json"
-    stored = json.loads(settings.read_text())
-    assert (stored["precision"], stored.pop("resolved_precision")) == ("auto", "mixed_bfloat16")
-    settings.write_text(json.dumps(stored))
+def test_a_search_begun_before_its_precision_was_stored_measures_it_once(
+    searched, records, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    shutil.copytree(searched, run)
+    for name in ("search/settings.json", "config.json"):
+        settings = json.loads((run / name).read_text()) | {"precision": "auto"}
+        settings.pop("resolved_precision", None)
+        (run / name).write_text(json.dumps(settings))
+    answers = iter(["mixed_bfloat16", "float32"])
+    monkeypatch.setattr(precisions, "fastest", lambda *_: next(answers))
 
-    assert len(search(interrupted)) == 2
+    for _ in range(2):
+        assert len(search(quick_search(records, run, max_trials=1, precision="auto"))) == 1
 
-    assert set(built) == {"float32"}
-    assert json.loads(settings.read_text())["resolved_precision"] == "float32"
+    settings = json.loads((run / "search" / "settings.json").read_text())
+    assert (settings["precision"], settings["resolved_precision"]) == ("auto", "mixed_bfloat16")
 
 
 def test_nothing_is_written_if_the_precision_cannot_be_measured(records, tmp_path, monkeypatch):
