@@ -47,7 +47,8 @@ def publish(run_folder: str, models: str, version: int | None = None) -> str:
         _rename_folder(unfinished, target)
     finally:
         _remove_folder(unfinished)
-    logger.info("version %d decides with this operating point: %s", number, run.operating_point)
+    threshold = run.operating_point.threshold
+    logger.info("version %d labels an image PNEUMONIA if its probability is at least %.4f", number, threshold)
     return target
 
 
