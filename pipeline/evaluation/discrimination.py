@@ -66,7 +66,7 @@ def _auc_from_ranks(positives: NDArray[np.float32], negatives: NDArray[np.float3
     return float(above / (len(positives) * len(negatives)))
 
 
-def part(subject: Subject) -> Part:
+def measure_part(subject: Subject) -> Part:
     """The figures, and both curves with the operating point on them."""
     figures = measure(subject.predictions)
     return Part(

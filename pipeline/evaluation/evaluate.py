@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import runs
 from pipeline.evaluation import (
-    composition,
+    counts,
     discrimination,
     explanations,
     page,
@@ -30,12 +30,12 @@ PREDICTIONS = "predictions.csv"
 PAGE = "report.html"
 
 PARTS: tuple[Callable[[Subject], Part], ...] = (
-    composition.part,
-    discrimination.part,
-    thresholds.part,
-    subtypes.part,
-    robustness.part,
-    explanations.part,
+    counts.measure_part,
+    discrimination.measure_part,
+    thresholds.measure_part,
+    subtypes.measure_part,
+    robustness.measure_part,
+    explanations.measure_part,
 )
 """The parts of an evaluation, in the order of `metrics.json` and of the page."""
 
@@ -68,7 +68,7 @@ def evaluate(run_folder: str, records: str, split: Split = "test", batch_size: i
     _refuse_records_that_do_not_fit(run, records, split)
     predictions, images = predict_split(run, records, split, batch_size)
     subject = Subject(run, images, predictions, batch_size)
-    parts = [part(subject) for part in PARTS]
+    parts = [measure_part(subject) for measure_part in PARTS]
     metrics = collect_metrics(parts)
     folder = storage.join(run_folder, runs.EVALUATION)
     _write(folder, subject, parts, metrics)
@@ -87,10 +87,17 @@ def _refuse_records_that_do_not_fit(run: Run, records: str, split: Split) -> Non
 
 
 def collect_metrics(parts: Sequence[Part]) -> dict[str, Any]:
-    """What `metrics.json` holds: the figures of all parts, with null for NaN, which JSON does not have."""
+    """What `metrics.json` holds: the figures of all parts, with null for NaN, which JSON does not have.
+
+    Raises:
+        ValueError: if two parts have a figure of the same name.
+    """
     metrics: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     for part in parts:
-        metrics |= _null_for_nan(dataclasses.asdict(part.figures))
+        figures = _null_for_nan(dataclasses.asdict(part.figures))
+        if repeated := metrics.keys() & figures.keys():
+            raise ValueError(f"part {part.name!r} repeats the keys {sorted(repeated)} of another part")
+        metrics |= figures
     return metrics
 
 

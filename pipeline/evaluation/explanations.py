@@ -108,7 +108,7 @@ def choose_examples(predictions: Predictions) -> dict[str, list[int]]:
     }
 
 
-def part(subject: Subject) -> Part:
+def measure_part(subject: Subject) -> Part:
     """The figures, the mean heatmap of each class, and overlays of the examples."""
     predictions = subject.predictions
     examples = choose_examples(predictions)

@@ -1,7 +1,8 @@
 """What each part of an evaluation is given, and what it returns.
 
-A part is a module of this folder with a function `part(subject: Subject) -> Part`. Its piece of the page is
-the template beside it, `<module>.html.jinja`, which sees `subject` and the part's `figures` and `pictures`.
+A part is a module of this folder with a function `measure_part(subject: Subject) -> Part`. Its piece of the
+page is the template beside it, `<module>.html.jinja`, which sees `subject` and the part's `figures` and
+`pictures`.
 """
 
 import dataclasses

@@ -65,6 +65,6 @@ def _figures(predictions: Predictions) -> AfterChange:
     )
 
 
-def part(subject: Subject) -> Part:
+def measure_part(subject: Subject) -> Part:
     """The figures, without pictures."""
     return Part("robustness", measure(subject.predictions, subject.images, subject.predict))

@@ -29,6 +29,6 @@ def measure(predictions: Predictions) -> Subtypes:
     )
 
 
-def part(subject: Subject) -> Part:
+def measure_part(subject: Subject) -> Part:
     """The figures, without pictures."""
     return Part("subtypes", measure(subject.predictions))

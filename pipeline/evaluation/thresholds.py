@@ -77,7 +77,7 @@ def at_threshold(predictions: Predictions, threshold: float) -> AtThreshold:
     )
 
 
-def part(subject: Subject) -> Part:
+def measure_part(subject: Subject) -> Part:
     """The figures, the confusion matrix at the operating point, and the histogram of the probabilities."""
     figures = measure(subject.predictions)
     return Part(

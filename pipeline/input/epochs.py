@@ -13,9 +13,9 @@ def epoch_numbers(first_epoch: int, epochs: int | None, *, advance: bool) -> tf.
     Args:
         first_epoch: number of the first epoch of the first iteration.
         epochs: number of epochs per iteration; None for no end.
-        advance: whether each iteration goes on where the one before it ends. It takes its epochs when its
-            first element is asked for. Otherwise every iteration begins at `first_epoch`, as it does without
-            an end.
+        advance: if true, iteration k (counted from 0) holds the epochs from `first_epoch + k * epochs` on.
+            An iteration is counted when its first element is asked for. If false, or if `epochs` is None,
+            every iteration begins at `first_epoch`.
 
     Returns:
         Dataset of int64 ().
@@ -29,10 +29,10 @@ def epoch_numbers(first_epoch: int, epochs: int | None, *, advance: bool) -> tf.
         begin = first_epoch + iteration * epochs
         return tf.data.Dataset.range(begin, begin + epochs)
 
-    return _iterations_before().flat_map(numbers)
+    return _count_this_iteration().flat_map(numbers)
 
 
-def _iterations_before() -> tf.data.Dataset:
+def _count_this_iteration() -> tf.data.Dataset:
     """One element, int64 (): how many iterations of this dataset were begun before this one."""
     # Counted in Python, as a tf.Variable belongs to a device and to a distribution strategy.
     count = ExitSafeFunction(itertools.count().__next__)

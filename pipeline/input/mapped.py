@@ -1,4 +1,4 @@
-"""The mapped reader: maps local shards into memory and copies, or decodes, batches from there.
+"""The mapped reader: maps local shards into memory; copies raw images, or decodes JPEG and PNG, into batches.
 
 The operating system keeps what was read in its page cache. The first epoch reads the disk at random places.
 """
@@ -29,7 +29,7 @@ class MappedReader(IndexedReader):
     def __init__(self, stored: StoredSplit, *, shuffled: bool, seed: int) -> None:
         super().__init__(stored, shuffled=shuffled, seed=seed)
         self._side = stored.side
-        self._fetch_arrays = ExitSafeFunction(_array_function(stored))
+        self._fetch_arrays = ExitSafeFunction(_make_fetch(stored))
         # Copying holds the interpreter's lock, so that several threads would wait for one another. Decoding
         # does not hold it.
         self.parallel_batches = 1 if stored.encoding == "raw" else num_cores()
@@ -41,7 +41,7 @@ class MappedReader(IndexedReader):
         return tf.ensure_shape(images, (None, self._side, self._side, 1)), tf.ensure_shape(labels, (None,))
 
 
-def _array_function(
+def _make_fetch(
     stored: StoredSplit,
 ) -> Callable[[NDArray[np.int64]], tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """A function from positions (batch,) to images (batch, side, side, 1) and labels (batch,)."""
@@ -50,7 +50,8 @@ def _array_function(
     is_raw = stored.encoding == "raw"
     shards = map_shards(stored.folder, stored.share.parts, stored.side**2 if is_raw else None)
     fill = shards.copy_pixels if is_raw else shards.decode
-    batches = RecycledBatches(stored.share.batch_size + 1, stored.side)
+    largest_batch = stored.share.batch_size + 1  # the last batch of a host may hold one image more
+    batches = RecycledBatches(largest_batch, stored.side)
 
     def fetch_arrays(positions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         images = batches.take(len(positions))

@@ -73,7 +73,7 @@ def choose_reader(stored: StoredSplit, cache: Cache) -> ReaderName:
 def _choice(stored: StoredSplit, cache: Cache) -> tuple[ReaderName, str]:
     if cache == "ram":
         return "memory", "cache=ram asks for it"
-    name, reason = _choice_without_cache(stored)
+    name, reason = _reader_from_files(stored)
     if cache == "none":
         return name, reason
     needed, free = stored.share.num_records * stored.side**2, free_memory_bytes()
@@ -83,10 +83,11 @@ def _choice(stored: StoredSplit, cache: Cache) -> tuple[ReaderName, str]:
     return name, f"{amounts}; {reason}"
 
 
-def _choice_without_cache(stored: StoredSplit) -> tuple[ReaderName, str]:
+def _reader_from_files(stored: StoredSplit) -> tuple[ReaderName, str]:
     if storage.is_url(stored.folder):
         return "streamed", "its shards are behind a URL"
-    # Not the free memory: a training that continues has to come to the same reader, which decides the order.
+    # All memory counts, not what is free: a training that continues needs the same reader, because the
+    # streamed reader shuffles in another way.
     if stored.stored_bytes > memory_bytes():
         return "streamed", "its shards are larger than this machine's memory"
     return "mapped", "its shards are local and fit in this machine's memory"

@@ -8,7 +8,7 @@ from tfrecords_builder.records import CLASS_NAMES, Split
 
 
 @dataclasses.dataclass(frozen=True)
-class Composition:
+class Counts:
     """What the measured split holds."""
 
     split: Split
@@ -20,13 +20,13 @@ class Composition:
         return ", ".join(f"{count} {name}" for name, count in self.images.items())
 
 
-def measure(predictions: Predictions) -> Composition:
+def measure(predictions: Predictions) -> Counts:
     """Counts the images of each class."""
     images = {name: int((predictions.labels == label).sum()) for label, name in enumerate(CLASS_NAMES)}
-    return Composition(predictions.split, images)
+    return Counts(predictions.split, images)
 
 
-def part(subject: Subject) -> Part:
+def measure_part(subject: Subject) -> Part:
     """Counts, without pictures."""
     figures = measure(subject.predictions)
-    return Part("composition", figures, summary=f"{figures.split}: {figures}")
+    return Part("counts", figures, summary=f"{figures.split}: {figures}")
