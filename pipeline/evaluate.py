@@ -42,4 +42,4 @@ def main(config: EvaluateConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, EvaluateConfig, "python -m pipeline.evaluate", load=startup.load_keras)
+    run(main, EvaluateConfig, "python -m pipeline.evaluate", load=startup.load_keras_on_tensorflow)

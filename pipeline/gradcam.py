@@ -100,4 +100,4 @@ def _decoded(path: str) -> "NDArray[np.uint8]":
 
 
 if __name__ == "__main__":
-    run(main, GradcamConfig, "python -m pipeline.gradcam", load=startup.load_keras)
+    run(main, GradcamConfig, "python -m pipeline.gradcam", load=startup.load_keras_on_tensorflow)

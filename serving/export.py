@@ -51,4 +51,4 @@ def main(config: ExportConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, ExportConfig, "python -m serving.export", load=startup.load_keras)
+    run(main, ExportConfig, "python -m serving.export", load=startup.load_keras_on_tensorflow)

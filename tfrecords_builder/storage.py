@@ -26,6 +26,24 @@ def join(folder: str, *names: str) -> str:
     return "/".join((folder.rstrip("/"), *names))
 
 
+def entries(folder: str) -> Iterator[tuple[str, bool]]:
+    """The names in a folder, and whether each is a folder itself; nothing if there is no such folder.
+
+    A link is not taken for a folder, except behind a URL, where links cannot be told.
+    """
+    if not exists(folder):
+        return
+    if not is_url(folder):
+        with os.scandir(folder) as scanned:
+            yield from ((entry.name, entry.is_dir(follow_symlinks=False)) for entry in scanned)
+        return
+    import tensorflow as tf
+
+    for name in tf.io.gfile.listdir(folder):
+        bare = name.rstrip("/")
+        yield bare, name != bare or bool(tf.io.gfile.isdir(join(folder, bare)))
+
+
 def exists(path: str) -> bool:
     """Whether there is a file or folder at this path."""
     if not is_url(path):
@@ -50,6 +68,58 @@ def read(path: str) -> str:
         return str(file.read())
 
 
+def read_beginning(path: str, count: int) -> bytes:
+    """The first `count` bytes of a file, or all of it if it has fewer.
+
+    Raises:
+        OSError: if a local file cannot be read.
+        tf.errors.OpError: if a file behind a URL cannot be read.
+    """
+    if not is_url(path):
+        with Path(path).open("rb") as local:
+            return local.read(count)
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return bytes(file.read(count))
+
+
+def remove(path: str) -> None:
+    """Deletes a file, or a link and not what it leads to."""
+    if not is_url(path):
+        Path(path).unlink()
+        return
+    import tensorflow as tf
+
+    tf.io.gfile.remove(path)
+
+
+def remove_empty_folder(folder: str) -> None:
+    """Deletes a folder if it is empty; otherwise it stays. The same if there is none."""
+    if not is_url(folder):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+        return
+    import tensorflow as tf
+
+    # `ram://` keeps the names of folders whose files were moved, and fails to find them when it removes them.
+    with contextlib.suppress(tf.errors.NotFoundError):
+        if not tf.io.gfile.listdir(folder):
+            tf.io.gfile.rmtree(folder)
+
+
+def move(source: str, target: str) -> None:
+    """Moves a file to another path on the same storage, where it replaces another file. Makes its folder."""
+    if not is_url(target):
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        Path(source).replace(target)
+        return
+    import tensorflow as tf
+
+    tf.io.gfile.makedirs(target.rpartition("/")[0])
+    tf.io.gfile.rename(source, target, overwrite=True)
+
+
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
     """Lends a temporary name in the folder of `path`; what was written there becomes `path` at the end.
@@ -67,7 +137,8 @@ def replacing(path: str) -> Iterator[str]:
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
         try:
-            yield unfinished
+            with _naming(path):
+                yield unfinished
             Path(unfinished).replace(path)
         finally:
             Path(unfinished).unlink(missing_ok=True)
@@ -81,6 +152,16 @@ def replacing(path: str) -> Iterator[str]:
     finally:
         if tf.io.gfile.exists(unfinished):
             tf.io.gfile.remove(unfinished)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Names the file in errors that name none, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
 
 
 def write(path: str, content: str | bytes) -> None:
@@ -106,7 +187,8 @@ def write_with(path: str, save: Callable[[str], None]) -> None:
     """Writes the file that `save` writes, for libraries that can only save to a local path."""
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / path.rpartition("/")[2]
-        save(str(local))
+        with _naming(str(local)):
+            save(str(local))
         write(path, local.read_bytes())
 
 

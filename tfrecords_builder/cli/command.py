@@ -12,7 +12,8 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 from tyro import _docstrings
 
-from tfrecords_builder.errors import UserError
+from tfrecords_builder.cli import startup
+from tfrecords_builder.errors import UserError, describe_file_error
 
 ConfigT = TypeVar("ConfigT")
 
@@ -42,24 +43,75 @@ def run(
         load: a function of `cli.startup` that loads what `main` imports. It is called after the options are
             parsed, so that `--help` and a mistake are answered at once.
     """
+    _prepare_streams()
+    startup.silence_native_logs()
+    try:
+        sys.exit(_flushed(_exit_code(main, config, command, load)))
+    except BrokenPipeError:  # the reader of stdout has ended, as `head` does
+        _discard_stdout()
+        sys.exit(EXIT_BROKEN_PIPE)
+    except KeyboardInterrupt:
+        _end(f"{command}: interrupted", EXIT_INTERRUPTED)
+    except UserError as error:
+        _end(f"{command}: {error}", EXIT_USER_ERROR)
+    except Exception as error:
+        line = describe_file_error(error)
+        if line is None:
+            raise
+        _end(f"{command}: {line}", EXIT_USER_ERROR)
+
+
+def _prepare_streams() -> None:
+    """Sets up logging, and streams that take any text, such as a file name that is not UTF-8."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - None if the shell closed it
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     logging.captureWarnings(True)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _exit_code(
+    main: Callable[[ConfigT], int | None],
+    config: type[ConfigT],
+    command: str,
+    load: Callable[[], None] | None,
+) -> int:
     try:
         parsed = parse(config, command)
         if load is not None:
             load()
-        sys.exit(main(parsed))
-    except UserError as error:
-        sys.stderr.write(f"{command}: {error}\n")
-        sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{command}: interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of stdout has ended, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain as it exits
-        sys.exit(EXIT_BROKEN_PIPE)
+        return main(parsed) or 0
+    except SystemExit as stop:  # of --help, or of rich's tables when the reader of stdout has ended
+        return EXIT_BROKEN_PIPE if stop.code else 0
+
+
+def _flushed(code: int) -> int:
+    """Writes what stdout still holds, while an error can be told from success; returns the code."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = error.filename or "stdout"
+        raise
+    return code
+
+
+def _end(line: str, code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+    sys.exit(code)
+
+
+def _discard_stdout() -> None:
+    """Sends what stdout still holds to nowhere; otherwise Python would complain about it as it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(config: type[ConfigT], command: str, args: Sequence[str] | None = None) -> ConfigT:

@@ -7,6 +7,23 @@ importing a package of this project never touches stderr.
 import os
 import sys
 import tempfile
+from pathlib import Path
+
+from tfrecords_builder.errors import UserError
+
+TRAINING_BACKENDS = ("tensorflow", "jax", "torch")
+
+_BAD_SETTINGS = (AssertionError, AttributeError, TypeError, ValueError)
+"""What TensorFlow and Keras raise on import for a keras.json that they cannot use."""
+
+
+def silence_native_logs() -> None:
+    """Silences what the C++ code of TensorFlow and gRPC logs while it works; what matters is raised as well.
+
+    The user's own settings of these variables are kept.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def load_tensorflow() -> None:
@@ -14,10 +31,11 @@ def load_tensorflow() -> None:
 
     Raises:
         ImportError: if TensorFlow cannot be imported. Then its notes are shown on stderr.
+        UserError: if it cannot be imported with the user's settings of Keras.
     """
     if "tensorflow" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    silence_native_logs()
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as notes:
@@ -31,17 +49,57 @@ def load_tensorflow() -> None:
             notes.seek(0)
             os.write(stderr, notes.read())
             raise
+        except _BAD_SETTINGS as error:  # TensorFlow reads the user's settings of Keras, too
+            raise _settings_refused(error) from None
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
 
 
 def load_keras() -> None:
-    """Loads TensorFlow and Keras. If Keras trains with another backend, that backend gets the GPUs alone."""
+    """Loads TensorFlow and Keras. If Keras trains with another backend, that backend gets the GPUs alone.
+
+    The user's keras.json may choose the backend. Its numeric type and data format are not used: they would
+    change what is trained.
+
+    Raises:
+        UserError: if Keras cannot be loaded with the user's settings, or not train with them.
+    """
     load_tensorflow()
-    import keras
+    try:
+        import keras
+    except (ImportError, *_BAD_SETTINGS) as error:
+        raise _settings_refused(error) from None
     import tensorflow as tf
 
-    if keras.backend.backend() != "tensorflow":
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
+    backend = keras.config.backend()
+    if backend not in TRAINING_BACKENDS:
+        raise UserError(
+            f"the Keras backend {backend!r} cannot train, expected one of {', '.join(TRAINING_BACKENDS)}: "
+            f"change KERAS_BACKEND, or the backend in {_keras_json()!r}"
+        )
+    if backend != "tensorflow":
         # TensorFlow reads the records then. It would take the GPU's memory away from the training.
         tf.config.set_visible_devices([], "GPU")
+
+
+def load_keras_on_tensorflow() -> None:
+    """Loads Keras with TensorFlow as its backend, which Grad-CAM and the export need, in any settings."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    load_keras()
+
+
+def _settings_refused(error: Exception) -> UserError:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return UserError(
+        f"Keras cannot be loaded with the settings in {_keras_json()!r} and KERAS_BACKEND ({reason}): "
+        "correct them"
+    )
+
+
+def _keras_json() -> str:
+    """Where Keras looks for the user's settings."""
+    return str(Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json")
