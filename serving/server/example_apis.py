@@ -35,10 +35,13 @@ def refuse_multi_inference(servable: Servable, request: Any) -> StatusError:
     if not request.tasks:
         return invalid_argument("Input is empty.")
     first = request.tasks[0]  # further tasks never matter, because the first fails for every signature
+    name = first.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in servable.signature_defs:
+        return invalid_argument(f"Requested signature not found in model graph: {name}")
     if first.method_name == CLASSIFY_METHOD:
-        return refuse_classify(servable, first.model_spec.signature_name)
+        return refuse_classify(servable, name)
     if first.method_name == REGRESS_METHOD:
-        return refuse_regress(servable, first.model_spec.signature_name)
+        return refuse_regress(servable, name)
     return StatusError(
         grpc.StatusCode.UNIMPLEMENTED, f"Unsupported signature method_name: {first.method_name}"
     )

@@ -17,8 +17,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.names import BASE64_KEY, INPUTS_KEY, INSTANCES_KEY, SIGNATURE_NAME_KEY
 from serving.server.status import StatusError, invalid_argument
-from serving.server.tensors import Arrays, type_name
+from serving.server.tensors import MOST_DIMENSIONS, Arrays, type_name
 
+_CONTEXT_KEY = "context"
 _EXAMPLES_KEY = "examples"
 _MOST_QUOTED = 256  # characters of JSON that an error message quotes
 _BYTE_ORDER_MARK = "\ufeff"
@@ -45,7 +46,7 @@ def parse(body: bytes) -> dict[str, Any]:
         position = getattr(error, "pos", 0)
         raise invalid_argument(f"JSON Parse error: Invalid value. at offset: {position}") from None
     if not isinstance(request, dict):
-        raise invalid_argument(f"JSON Value: {_quote(request)} Is not object")
+        raise _format_error(request, "Is not object")
     return request
 
 
@@ -57,7 +58,9 @@ def signature_name(request: dict[str, Any]) -> str | None:
     """
     name = request.get(SIGNATURE_NAME_KEY, "")
     if not isinstance(name, str):
-        raise invalid_argument("'signature_name' key must be a string value.")
+        raise _format_error(
+            request, f"not formatted correctly. '{SIGNATURE_NAME_KEY}' key must be a string value."
+        )
     return name or None
 
 
@@ -67,14 +70,20 @@ def check_examples(request: dict[str, Any]) -> None:
     Raises:
         StatusError: INVALID_ARGUMENT.
     """
-    examples = request.get(_EXAMPLES_KEY)
-    if not isinstance(examples, list) or not examples:
-        raise invalid_argument(
-            "When method is classify or regress, key 'examples' is expected, a list that is not empty"
+    if _CONTEXT_KEY in request:
+        _check_example(request[_CONTEXT_KEY])
+    if _EXAMPLES_KEY not in request:
+        # These are TensorFlow Serving's words for a request to regress, too.
+        raise _format_error(
+            request, f"When method is classify, key '{_EXAMPLES_KEY}' is expected and was not found"
         )
+    examples = request[_EXAMPLES_KEY]
+    if not isinstance(examples, list):
+        raise _format_error(request, f"Expecting '{_EXAMPLES_KEY}' value to be an list/array")
+    if not examples:
+        raise _format_error(request, f"'{_EXAMPLES_KEY}' value is an empty array")
     for example in examples:
-        if not isinstance(example, dict):
-            raise invalid_argument(f"Example must be JSON object but got JSON Value: {json.dumps(example)}")
+        _check_example(example)
 
 
 def has_rows(request: dict[str, Any]) -> bool:
@@ -84,7 +93,11 @@ def has_rows(request: dict[str, Any]) -> bool:
         StatusError: INVALID_ARGUMENT if it has both or none.
     """
     if INSTANCES_KEY in request and INPUTS_KEY in request:
-        raise invalid_argument("Not formatted correctly expects only one of 'instances' or 'inputs'")
+        raise _format_error(
+            request,
+            f"Not formatted correctly expecting only one of '{INPUTS_KEY}' or '{INSTANCES_KEY}' "
+            "keys to exist ",  # the space at the end is TensorFlow Serving's
+        )
     if INSTANCES_KEY not in request and INPUTS_KEY not in request:
         raise invalid_argument("Missing 'inputs' or 'instances' key")
     return INSTANCES_KEY in request
@@ -96,9 +109,14 @@ def input_arrays(request: dict[str, Any], signature: meta_graph_pb2.SignatureDef
     Raises:
         StatusError: INVALID_ARGUMENT.
     """
-    if has_rows(request):
-        return _from_rows(request[INSTANCES_KEY], signature.inputs)
-    return _from_columns(request[INPUTS_KEY], signature.inputs)
+    if not has_rows(request):
+        return _from_columns(request[INPUTS_KEY], signature.inputs)
+    instances = request[INSTANCES_KEY]
+    if not isinstance(instances, list):
+        raise _format_error(request, f"Expecting '{INSTANCES_KEY}' to be an list/array")
+    if not instances:
+        raise _format_error(request, f"No values in '{INSTANCES_KEY}' array")
+    return _from_rows(instances, signature.inputs)
 
 
 def _first_value(text: str) -> Any:
@@ -114,44 +132,99 @@ def _first_value(text: str) -> Any:
 
 
 def _first_of_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(reversed(pairs))
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        members.setdefault(key, value)
+    return members
 
 
-def _from_rows(instances: Any, specs: Specs) -> Arrays:
+def _check_example(example: Any) -> None:
+    if not isinstance(example, dict):
+        raise invalid_argument(f"Example must be JSON object but got JSON {_kind(example)}")
+
+
+def _from_rows(instances: list[Any], specs: Specs) -> Arrays:
     """The inputs of a list with an item for each row."""
-    if not isinstance(instances, list):
-        raise invalid_argument("Expecting 'instances' value to be a list/array")
-    if not instances:
-        raise invalid_argument("No values in 'instances' array.")
-    if not isinstance(instances[0], dict) or _is_base64(instances[0]):
-        if len(specs) != 1:
-            raise invalid_argument(
-                "instances is a plain list, but expecting list of objects as multiple input tensors "
-                f"required as per tensorinfo_map: {','.join(sorted(specs))}"
-            )
-        ((name, spec),) = specs.items()
-        return {name: _stacked(instances, spec, key=None)}
+    rows_are_objects = _is_object(instances[0])
+    if not rows_are_objects and len(specs) != 1:
+        raise invalid_argument(
+            "instances is a plain list, but expecting list of objects as multiple input tensors required as "
+            "per tensorinfo_map"
+        )
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in specs}
     for position, item in enumerate(instances):
-        if not isinstance(item, dict) or set(item) != set(specs):
-            raise _row_error(position, None, invalid_argument(_wrong_names(item, specs)))
-    return {
-        name: _stacked([item[name] for item in instances], spec, key=name) for name, spec in specs.items()
-    }
+        if _is_object(item) != rows_are_objects:
+            expected, received = ("object", "list") if rows_are_objects else ("value/list", "object")
+            raise invalid_argument(
+                f"Expecting {expected} but got {received} at item {position} of input list"
+            )
+        if rows_are_objects:
+            _add_object(columns, position, item, specs)
+        else:
+            _add_value(columns, position, item, specs)
+    return {name: _stacked(rows) for name, rows in columns.items()}
 
 
-def _wrong_names(item: Any, specs: Specs) -> str:
-    if isinstance(item, dict) and len(item) == len(specs):
-        unknown = sorted(set(item) - set(specs))[0]
-        return f"JSON object: does not have named input: {unknown}"
-    names = ",".join(sorted(specs))
-    return f"JSON Value: {_quote(item)} not formatted correctly, keys must be equal to: {names}"
+def _add_object(
+    columns: dict[str, list[NDArray[Any]]], position: int, item: dict[str, Any], specs: Specs
+) -> None:
+    """Adds a row that names its inputs."""
+    for name, value in item.items():
+        try:
+            if name not in specs:
+                raise invalid_argument(f"JSON object: does not have named input: {name}")
+            _add_row(columns[name], value, specs[name])
+        except StatusError as error:
+            raise _row_error(f"{position} key: {name}", error) from None
+    if len(item) != len(specs):
+        raise invalid_argument(
+            f"Failed to process element: {position} of '{INSTANCES_KEY}' list. JSON object: {_quote(item)} "
+            f"keys must be equal to: {','.join(sorted(specs))}"
+        )
+
+
+def _add_value(columns: dict[str, list[NDArray[Any]]], position: int, item: Any, specs: Specs) -> None:
+    """Adds a row of the only input."""
+    ((name, spec),) = specs.items()
+    try:
+        _add_row(columns[name], item, spec)
+    except StatusError as error:
+        raise _row_error(f"{position}", error) from None
+
+
+def _add_row(rows: list[NDArray[Any]], value: Any, spec: Any) -> None:
+    """Adds a row to those of its input; it must be like the first of them."""
+    row = _array(value, spec)
+    first = rows[0] if rows else row
+    if row.size != first.size:
+        raise invalid_argument(f"Expecting tensor size: {first.size} but got: {row.size}")
+    if row.shape != first.shape:
+        raise invalid_argument(f"Expecting shape {_shape(first)} but got: {_shape(row)}")
+    rows.append(row)
+
+
+def _stacked(rows: list[NDArray[Any]]) -> NDArray[Any]:
+    stacked = np.empty((len(rows), *rows[0].shape), rows[0].dtype)
+    for position, row in enumerate(rows):
+        stacked[position] = row[()]  # `[()]` takes the value out of an array without dimensions
+    return stacked
+
+
+def _row_error(element: str, error: StatusError) -> StatusError:
+    return invalid_argument(
+        f"Failed to process element: {element} of '{INSTANCES_KEY}' list. "
+        f"Error: INVALID_ARGUMENT: {error.message}"
+    )
 
 
 def _from_columns(inputs: Any, specs: Specs) -> Arrays:
     """The inputs of an object with a tensor for each input, or of the tensor of the only input."""
-    if not isinstance(inputs, dict) or _is_base64(inputs):
+    if not _is_object(inputs):
         if len(specs) != 1:
-            raise invalid_argument("'inputs' is a plain value/list, but expecting an object of named tensors")
+            raise invalid_argument(
+                "inputs is a plain value/list, but expecting an object as multiple input tensors required as "
+                "per tensorinfo_map"
+            )
         inputs = dict.fromkeys(specs, inputs)
     for name in specs:
         if name not in inputs:
@@ -159,64 +232,60 @@ def _from_columns(inputs: Any, specs: Specs) -> Arrays:
     return {name: _array(inputs[name], spec) for name, spec in specs.items()}
 
 
-def _stacked(items: list[Any], spec: Any, key: str | None) -> NDArray[Any]:
-    """One array of all rows.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, with the position of the first row that is wrong, or not like the row
-            at 0.
-    """
-    rows: list[NDArray[Any]] = []
-    for position, item in enumerate(items):
-        try:
-            row = _array(item, spec)
-            if rows and row.shape != rows[0].shape:
-                raise invalid_argument(
-                    f"Expecting tensor size: {rows[0].size} but got: {row.size}"
-                    if row.ndim
-                    else f"Encountered list at unexpected level, or a value instead of one: {_quote(item)}"
-                )
-        except StatusError as error:
-            raise _row_error(position, key, error) from None
-        rows.append(row)
-    stacked = np.empty((len(rows), *rows[0].shape), rows[0].dtype)
-    for position, row in enumerate(rows):
-        stacked[position] = row[()]  # `[()]` takes the value out of an array without dimensions
-    return stacked
-
-
-def _row_error(position: int, key: str | None, error: StatusError) -> StatusError:
-    element = f"{position}" if key is None else f"{position} key: {key}"
-    return invalid_argument(
-        f"Failed to process element: {element} of 'instances' list. Error: INVALID_ARGUMENT: {error.message}"
-    )
-
-
 def _array(value: Any, spec: Any) -> NDArray[Any]:
     """The array of a JSON value, in the type of an input."""
     dtype = tf.as_dtype(spec.dtype)
+    shape = _shape_of_first_items(value)
+    if len(shape) >= MOST_DIMENSIONS:  # rows become one more dimension
+        raise invalid_argument(f"{len(shape)} dimensions are more than the limit of {MOST_DIMENSIONS - 1}")
     leaves: list[Any] = []
-    shape = _flatten(value, dtype, leaves)
+    _collect_leaves(value, 0, shape, dtype, leaves)
     array = np.empty(len(leaves), object if dtype == tf.string else dtype.as_numpy_dtype)
     array[:] = leaves
     return array.reshape(shape)
 
 
-def _flatten(value: Any, dtype: tf.DType, leaves: list[Any]) -> tuple[int, ...]:
-    """Appends the values of nested lists to `leaves`, and returns the shape of the lists.
+def _shape_of_first_items(value: Any) -> tuple[int, ...]:
+    """The shape that nested lists have if all their items are like the first ones."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    return tuple(shape)
+
+
+def _collect_leaves(
+    value: Any, level: int, shape: tuple[int, ...], dtype: tf.DType, leaves: list[Any]
+) -> None:
+    """Appends the values of nested lists to `leaves`.
+
+    Args:
+        value: a list, or one of the values in it.
+        level: number of lists around it.
+        shape: the shape that the outermost list must have.
+        dtype: type that each value must have.
+        leaves: where the values are appended.
 
     Raises:
-        StatusError: INVALID_ARGUMENT if lists at the same depth differ in shape, or a value has a wrong type.
+        StatusError: INVALID_ARGUMENT for a list or a value that is elsewhere or has another type.
     """
+    rank = len(shape)
     if not isinstance(value, list):
+        if level != rank:
+            raise _format_error(
+                value, f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {rank}"
+            )
         leaves.append(_leaf(value, dtype))
-        return ()
-    shapes = {_flatten(item, dtype, leaves) for item in value}
-    if len(shapes) > 1:
+        return
+    if level >= rank:
+        raise invalid_argument(f"Encountered list at unexpected level: {level} expected < {rank}")
+    if len(value) != shape[level]:
         raise invalid_argument(
-            "Encountered list at unexpected level, or of another size than its neighbours."
+            f"Encountered list at unexpected size: {len(value)} at level: {level} "
+            f"expected size: {shape[level]}"
         )
-    return (len(value), *(shapes.pop() if shapes else ()))
+    for item in value:
+        _collect_leaves(item, level + 1, shape, dtype, leaves)
 
 
 def _leaf(value: Any, dtype: tf.DType) -> Any:
@@ -225,6 +294,8 @@ def _leaf(value: Any, dtype: tf.DType) -> Any:
             return _from_base64(value[BASE64_KEY])
         if isinstance(value, str):
             return value.encode("utf-8", "surrogateescape")
+        if isinstance(value, dict):
+            raise _format_error(value, "not formatted correctly for base64 data")
         raise _wrong_type(value, dtype)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if dtype == tf.bool:
@@ -242,6 +313,11 @@ def _is_base64(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {BASE64_KEY} and isinstance(value[BASE64_KEY], str)
 
 
+def _is_object(value: Any) -> bool:
+    """Whether a value names its members; bytes, `{"b64": "..."}`, do not."""
+    return isinstance(value, dict) and not _is_base64(value)
+
+
 def _from_base64(text: str) -> bytes:
     """Decodes base64 as the library absl does: it skips white space and accepts missing padding."""
     packed = "".join(text.split())
@@ -252,15 +328,26 @@ def _from_base64(text: str) -> bytes:
             raise binascii.Error("the padding is wrong")
         return base64.b64decode(digits + "=" * padding, validate=True)
     except ValueError:  # binascii.Error is a ValueError
-        raise invalid_argument(f"JSON Value: {_quote(text)} Unable to base64 decode") from None
+        raise invalid_argument("Unable to base64 decode") from None
 
 
 def _wrong_type(value: Any, dtype: tf.DType) -> StatusError:
-    kinds = {bool: "Bool", int: "Number", float: "Number", str: "String", list: "Array", dict: "Object"}
-    kind = kinds.get(type(value), "Null")
-    return invalid_argument(
-        f"JSON Value: {_quote(value)} Type: {kind} is not of expected type: {type_name(dtype)}"
-    )
+    return _format_error(value, f"Type: {_kind(value)} is not of expected type: {type_name(dtype)}")
+
+
+def _format_error(value: Any, problem: str) -> StatusError:
+    return invalid_argument(f"JSON Value: {_quote(value)} {problem}")
+
+
+def _kind(value: Any) -> str:
+    """RapidJSON's name of the type of a value; `true` and `false` are types of their own."""
+    if value is None or isinstance(value, bool):
+        return {None: "Null", True: "True", False: "False"}[value]
+    return {str: "String", list: "Array", dict: "Object"}.get(type(value), "Number")
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return f"[{','.join(map(str, array.shape))}]"
 
 
 def _quote(value: Any) -> str:

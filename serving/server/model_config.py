@@ -101,7 +101,7 @@ def _check_platforms(config: Any, before: Any) -> None:
                 f"{old[model.name]} and new platform requested is {new}"
             )
         if new != PLATFORM:
-            raise invalid_argument(f"ModelServerConfig::model_platform {new} is not configured.")
+            raise invalid_argument(f"Model {model.name} requests unsupported platform {new}")
 
 
 def _platform(model: Any) -> str:
@@ -113,11 +113,12 @@ def _platform(model: Any) -> str:
             "and ModelServerConfig::model_platform."
         )
     if has_type:
-        is_tensorflow = model.model_type == model_server_config_pb2.TENSORFLOW
-        return PLATFORM if is_tensorflow else str(model.model_type)
+        if model.model_type == model_server_config_pb2.TENSORFLOW:
+            return PLATFORM
+        raise invalid_argument(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
     if not model.model_platform:
         raise invalid_argument(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) "
-            "nor ModelServerConfig::model_platform."
+            f"nor ModelServerConfig::model_platform, model name is {model.name}"
         )
     return str(model.model_platform)

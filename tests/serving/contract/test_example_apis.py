@@ -47,9 +47,20 @@ def test_unknown_model_and_no_model_spec(local_server, request_of):
 
 
 @pytest.mark.parametrize("verb", ["classify", "regress"])
-@pytest.mark.parametrize("body", [{}, {"examples": 1}, {"examples": []}, {"examples": [1]}])
-def test_examples_must_be_a_list_of_objects(local_server, verb, body):
-    assert rest(local_server.rest, "POST", f"/v1/models/pneumonia:{verb}", body)[0] == 400
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "JSON Value: {} When method is classify, key 'examples' is expected and was not found"),
+        ({"examples": 1}, "JSON Value: {\"examples\": 1} Expecting 'examples' value to be an list/array"),
+        ({"examples": []}, "JSON Value: {\"examples\": []} 'examples' value is an empty array"),
+        ({"examples": [{}, True]}, "Example must be JSON object but got JSON True"),
+        ({"context": [], "examples": [{}]}, "Example must be JSON object but got JSON Array"),
+    ],
+)
+def test_examples_must_be_a_list_of_objects(local_server, verb, body, message):
+    reply = rest(local_server.rest, "POST", f"/v1/models/pneumonia:{verb}", body)
+
+    assert reply == (400, {"error": message})
 
 
 @pytest.mark.parametrize(
@@ -65,6 +76,16 @@ def test_multi_inference(local_server, method, code, message):
     request.tasks.add(method_name=method).model_spec.name = "pneumonia"
 
     assert failure(local_server.grpc, request) == (code, message)
+
+
+@pytest.mark.parametrize("method", [CLASSIFY, REGRESS, "other"])
+def test_multi_inference_with_an_unknown_signature(local_server, method):
+    request = inference_pb2.MultiInferenceRequest()
+    spec = request.tasks.add(method_name=method).model_spec
+    spec.name, spec.signature_name = "pneumonia", "none"
+
+    message = "Requested signature not found in model graph: none"
+    assert failure(local_server.grpc, request) == ("INVALID_ARGUMENT", message)
 
 
 def test_multi_inference_without_tasks(local_server):

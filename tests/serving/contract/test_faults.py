@@ -143,7 +143,7 @@ def test_missing_input(local_server):
 def test_extra_input_which_columns_ignore(local_server, encoded_images):
     given = {"image_bytes": b64(encoded_images[0]), "x": 1}
     status, reply = rest(local_server.rest, "POST", PREDICT, {"instances": [given]})
-    assert (status, reply["error"].endswith("keys must be equal to: image_bytes")) == (400, True)
+    assert (status, reply["error"].endswith("JSON object: does not have named input: x")) == (400, True)
     columns = {"inputs": {"image_bytes": [b64(encoded_images[0])], "x": 1}}
     assert rest(local_server.rest, "POST", PREDICT, columns)[0] == 200
     request = predict_request(encoded_images[:1], x=tf.make_tensor_proto(1))
@@ -181,8 +181,11 @@ def test_wrong_dtype(local_server):
         tensor_pb2.TensorProto(),
         tensor_pb2.TensorProto(dtype="DT_STRING", tensor_shape={"dim": [{"size": -1}]}),
         tensor_pb2.TensorProto(dtype="DT_FLOAT", tensor_shape={"dim": [{"size": 2}]}, tensor_content=b"abc"),
+        tensor_pb2.TensorProto(
+            dtype="DT_STRING", tensor_shape={"dim": [{"size": 1}] * 33}, string_val=[b"x"]
+        ),
     ],
-    ids=["no type", "negative dimension", "content of another size"],
+    ids=["no type", "negative dimension", "content of another size", "33 dimensions"],
 )
 def test_unparsable_tensor(local_server, proto):
     request = predict_request(image_bytes=proto)
@@ -193,9 +196,10 @@ def test_unparsable_tensor(local_server, proto):
 def test_wrong_rank_and_empty_batch_get_the_words_of_the_operation(local_server, encoded_images):
     scalar = predict_request(image_bytes=tf.make_tensor_proto(encoded_images[0]))
     matrix = predict_request(image_bytes=tf.make_tensor_proto([encoded_images[:2]]))
+    deep = predict_request(image_bytes=tf.make_tensor_proto(encoded_images[0], tf.string, [1] * 32))
     empty = predict_request(image_bytes=tf.make_tensor_proto([], tf.string, [0]))
 
-    for request in (scalar, matrix):
+    for request in (scalar, matrix, deep):
         code, details = failure(local_server.grpc, request)
         assert code == "INVALID_ARGUMENT"
         assert "TensorSliceDataset" in details or "must be at least 1-dimensional" in details
