@@ -23,6 +23,7 @@ from tfrecords_builder.records import CLASS_NAMES, Record, Split, deserialize
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATIENTS_SHOWN = 5  # in a warning
+_OPERATION = re.compile(r"\{\{.*?\}\}|\[Op:.*", re.DOTALL)  # in messages of TensorFlow
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def find_faults(records: str, workers: int = 1) -> list[Fault]:
 
 def _unknown_shards(folder: str, content: Manifest) -> list[Fault]:
     known = {shard.name for split in content.splits.values() for shard in split.shards}
-    names = (path.rpartition("/")[2] for path in tf.io.gfile.glob(storage.join(folder, "*.tfrecord")))
+    names = (name for name, _ in storage.entries(folder) if name.endswith(".tfrecord"))
     return [
         Fault(name, "dataset.json does not name this file") for name in sorted(names) if name not in known
     ]
@@ -144,9 +145,13 @@ def _read_records(path: str, shard: Shard, faults: list[Fault]) -> Iterator[byte
     except tf.errors.NotFoundError:
         return  # `_file_faults` has reported it
     except tf.errors.OpError as error:
-        reason = error.message.partition("[Op:")[0].partition("{{")[0].strip()
-        what = f"is damaged ({reason}), so the records after it cannot be read"
+        what = f"is damaged ({_reason(error)}), so the records after it cannot be read"
         faults.append(Fault(f"{shard.name}: record {number}", what))
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """What TensorFlow says about a file, without the name of its operation before and after it."""
+    return _OPERATION.sub("", error.message).strip(" '") or type(error).__name__
 
 
 def _record_faults(record: Record, content: Manifest) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Which files of a folder a command wrote. A command overwrites and deletes no others.
 
 Each kind of folder declares its files: the pattern of their paths, and a signature in their content. A name
-alone proves little: `config.json` or `model.keras` may be anybody's. Links are files that no command wrote; they
-are not followed. Files that operating systems and version control leave in folders are passed over: they are no
-reason to refuse a folder, and they are never deleted.
+alone proves little: `config.json` or `model.keras` may be anybody's. No command writes links or follows them.
+Files of operating systems and of version control are passed over: they are no reason to refuse a folder, and
+they are never deleted.
 """
 
 import dataclasses
@@ -67,9 +67,16 @@ def is_owned(folder: str, path: str, owned: OwnedFiles) -> bool:
         final_path = f"{parent}/{unfinished[1]}" if parent else unfinished[1]
         return any(re.fullmatch(pattern, final_path) for pattern in owned.signatures)
     return any(
-        re.fullmatch(pattern, path) and _has_signature(storage.join(folder, path), signature)
+        re.fullmatch(pattern, path) and has_signature(storage.join(folder, path), signature)
         for pattern, signature in owned.signatures.items()
     )
+
+
+def has_signature(path: str, signature: bytes) -> bool:
+    """Whether the beginning of a file contains what a regular expression matches."""
+    if not storage.is_url(path) and (Path(path).is_symlink() or not Path(path).is_file()):
+        return False  # to read a pipe might never end
+    return re.search(signature, storage.read_beginning(path, SIGNATURE_WITHIN), re.DOTALL) is not None
 
 
 def refuse_foreign_file(path: str, signature: bytes, what: str) -> None:
@@ -84,15 +91,21 @@ def refuse_foreign_file(path: str, signature: bytes, what: str) -> None:
         UserError: if another file is there.
     """
     exists = storage.exists(path) if storage.is_url(path) else os.path.lexists(path)
-    if exists and not _has_signature(path, signature):
+    if exists and not has_signature(path, signature):
         raise UserError(
             f"{path!r} exists and is not {what} of this command: choose another name, or move it away first"
         )
 
 
-def delete_owned(folder: str, owned: OwnedFiles) -> None:
-    """Deletes the files that the command wrote, and the folders below that are empty then. `folder` stays."""
-    for path in [path for path in _files(folder) if is_owned(folder, path, owned)]:
+def delete_owned(folder: str, owned: OwnedFiles, *, last: str = "") -> None:
+    """Deletes the files that the command wrote, and the folders below that are empty then. `folder` stays.
+
+    Args:
+        folder: a path or a URL; there may be nothing.
+        owned: the files that are deleted.
+        last: path of the file that is deleted after all others.
+    """
+    for path in _owned(folder, owned, last):
         storage.remove(storage.join(folder, path))
         _remove_empty_folders(folder, path)
 
@@ -106,8 +119,7 @@ def move_owned(folder: str, owned: OwnedFiles, target: str, *, last: str = "") -
         target: a path or a URL.
         last: path of the file that is moved after all others.
     """
-    paths = [path for path in _files(folder) if is_owned(folder, path, owned)]
-    for path in sorted(paths, key=lambda path: path == last):
+    for path in _owned(folder, owned, last):
         storage.move(storage.join(folder, path), storage.join(target, path))
         _remove_empty_folders(folder, path)
 
@@ -124,6 +136,11 @@ def sign_png(png: bytes) -> bytes:
     return png[:_PNG_HEADER_BYTES] + chunk + png[_PNG_HEADER_BYTES:]
 
 
+def _owned(folder: str, owned: OwnedFiles, last: str) -> list[str]:
+    paths = [path for path in _files(folder) if is_owned(folder, path, owned)]
+    return sorted(paths, key=lambda path: path == last)
+
+
 def _files(folder: str) -> Iterator[str]:
     """Paths below a folder of all files and links, in alphabetical order, without SYSTEM_FILES."""
     for name, is_folder in sorted(storage.entries(folder)):
@@ -133,12 +150,6 @@ def _files(folder: str) -> Iterator[str]:
             yield from (f"{name}/{path}" for path in _files(storage.join(folder, name)))
         else:
             yield name
-
-
-def _has_signature(path: str, signature: bytes) -> bool:
-    if not storage.is_url(path) and (Path(path).is_symlink() or not Path(path).is_file()):
-        return False  # to read a pipe might never end
-    return re.search(signature, storage.read_beginning(path, SIGNATURE_WITHIN), re.DOTALL) is not None
 
 
 def _remove_empty_folders(folder: str, path: str) -> None:

@@ -5,21 +5,19 @@ other files, and the records that it replaces stay until then. A shard is finish
 describes it exists.
 """
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
-from tfrecords_builder import continuing, manifest, storage
+from tfrecords_builder import continuing, manifest, ownership, storage
+from tfrecords_builder.building import records_folder
 from tfrecords_builder.building.plan import PlannedShard
+from tfrecords_builder.building.records_folder import REPLACED, SETTINGS, UNFINISHED, UNFINISHED_FILES
 from tfrecords_builder.building.shards import BuiltShard
 from tfrecords_builder.manifest import LeftOut, Manifest, Shard
 
-FOLDER = "unfinished"
-SETTINGS = "begun-with.json"
 TEMPORARY_SUFFIX = ".tmp"  # of the files that `storage.replacing` renames
 
 
@@ -33,7 +31,7 @@ class UnfinishedBuild:
     @property
     def folder(self) -> str:
         """Folder of the finished shards, until they are published."""
-        return storage.join(self.records, FOLDER)
+        return storage.join(self.records, UNFINISHED)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Begins the build, or continues one that was begun with the same settings.
@@ -47,9 +45,9 @@ class UnfinishedBuild:
 
     def _remove_temporary_files(self) -> None:
         """Removes what a killed process left."""
-        for name in tf.io.gfile.listdir(self.folder):
+        for name, _ in storage.entries(self.folder):
             if name.endswith(TEMPORARY_SUFFIX):
-                tf.io.gfile.remove(storage.join(self.folder, name))
+                storage.remove(storage.join(self.folder, name))
 
     def add(self, built: BuiltShard) -> None:
         """Marks a shard as finished."""
@@ -58,7 +56,7 @@ class UnfinishedBuild:
 
     def finished(self, plan: Sequence[PlannedShard]) -> dict[str, BuiltShard]:
         """Returns the shards of a plan that are finished, by name."""
-        names = set(tf.io.gfile.listdir(self.folder))
+        names = {name for name, _ in storage.entries(self.folder)}
         return {
             planned.name: _parse(storage.read(self._description(planned.name)))
             for planned in plan
@@ -72,25 +70,35 @@ class UnfinishedBuild:
         continued.
         """
         published = storage.join(self.records, manifest.FILE_NAME)
+        if storage.exists(published):
+            storage.move(published, storage.join(self.folder, REPLACED))
         names = {shard.name for split in content.splits.values() for shard in split.shards}
-        if tf.io.gfile.exists(published):
-            tf.io.gfile.remove(published)
-        for old in tf.io.gfile.glob(storage.join(self.records, "*.tfrecord")):
-            if old.rpartition("/")[2] not in names:
-                tf.io.gfile.remove(old)
+        self._remove_replaced_shards(keep=names)
         storage.write(storage.join(self.folder, manifest.FILE_NAME), content.to_json())
-        still_here = set(tf.io.gfile.listdir(self.folder))
+        still_here = {name for name, _ in storage.entries(self.folder)}
         for name in (*sorted(names & still_here), manifest.FILE_NAME):
-            source, target = storage.join(self.folder, name), storage.join(self.records, name)
-            tf.io.gfile.rename(source, target, overwrite=True)
+            storage.move(storage.join(self.folder, name), storage.join(self.records, name))
         self.discard()
 
     def discard(self) -> None:
         """Removes the unfinished build, and the folder of the records if it is empty then."""
-        with contextlib.suppress(tf.errors.NotFoundError):
-            tf.io.gfile.rmtree(self.folder)
-            if not tf.io.gfile.listdir(self.records):
-                tf.io.gfile.rmtree(self.records)
+        if not storage.exists(storage.join(self.records, manifest.FILE_NAME)):
+            self._remove_replaced_shards()
+        ownership.delete_owned(self.folder, UNFINISHED_FILES, last=SETTINGS)
+        for folder in (self.folder, self.records):
+            storage.remove_empty_folder(folder)
+
+    def _remove_replaced_shards(self, keep: Collection[str] = ()) -> None:
+        """Removes shards of which no dataset.json is left, because a publishing has begun to replace them."""
+        patterns = [
+            pattern
+            for name in (REPLACED, manifest.FILE_NAME)
+            for pattern in records_folder.shard_patterns(storage.join(self.folder, name))
+        ]
+        for name, is_folder in list(storage.entries(self.records)):
+            replaced = any(re.fullmatch(pattern, name) for pattern in patterns)
+            if replaced and not is_folder and name not in keep:
+                storage.remove(storage.join(self.records, name))
 
     def _description(self, shard: str) -> str:
         return storage.join(self.folder, _description_name(shard))
