@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated
 
 import cv2
@@ -26,7 +25,8 @@ from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.decoding.threads import single_threaded_opencv
 from tfrecords_builder.preprocessing import Preprocessing
-from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.find import find_source_images
+from tfrecords_builder.source.images import image_path
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ def measure(config: BenchmarkConfig) -> dict[int, Rates]:
     Raises:
         UserError: if the source cannot be read.
     """
-    images = [str(Path(config.source) / image.source) for image in find_images(config.source)]
+    found = find_source_images(config.source)
+    images = [image_path(found.folder, image.source) for image in found.images]
     rates = {workers: Rates() for workers in sorted({1, config.workers})}
     for repeat, workers in itertools.product(range(config.repeats + 1), rates):
         logger.info("repeat %d of %d, threads: %d", repeat, config.repeats, workers)

@@ -1,4 +1,4 @@
-"""`python -m tfrecords_builder.audit SOURCE`: what to know about a folder of X-rays before any training.
+"""`python -m tfrecords_builder.audit SOURCE`: what to know about X-rays before any training.
 
 It reports patients in several splits, duplicates, unusable images, and what distinguishes the classes without
 any medicine. The exit code is 0 whatever it finds.
@@ -15,7 +15,7 @@ from rich.console import Console
 from tfrecords_builder.audit.measurements import HASH_BITS
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.settings import SourceOptions
 
 if TYPE_CHECKING:
     from tfrecords_builder.audit.findings import Audit
@@ -26,14 +26,18 @@ MAX_NEAR_DISTANCE = HASH_BITS // 4
 
 @dataclasses.dataclass(frozen=True)
 class AuditConfig:
-    """Reports leakage, duplicates, odd images and shortcuts in a folder of X-rays.
+    """Reports leakage, duplicates, odd images and shortcuts in a folder or a table of X-rays.
 
     Raises:
         ValueError: if a setting is out of range.
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to."""
+    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to, or a table of
+    images (.csv, .tsv, .txt, also with .gz, or .parquet)."""
+    reading: Annotated[SourceOptions, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=SourceOptions
+    )
     output: str = "audit"
     """Folder to write audit.json and audit.html to."""
     near_distance: int = 24
@@ -56,20 +60,24 @@ class AuditConfig:
 
 
 def audit(config: AuditConfig) -> "Audit":
-    """Audits the folder and writes the report.
+    """Audits the source and writes the report.
 
     Returns:
         The content of `audit.json`.
 
     Raises:
-        UserError: if the source has no usable images, or the report cannot be written.
+        UserError: if the source cannot be read, the folder of the report holds other files, or it cannot be
+            written.
     """
     from tfrecords_builder.audit import report
     from tfrecords_builder.audit.findings import audit_images
+    from tfrecords_builder.ownership import refuse_unknown_files
+    from tfrecords_builder.source.find import find_source_images
 
-    images = find_images(config.source)
+    refuse_unknown_files(config.output, report.OWNED_FILES)
+    source = find_source_images(config.source, config.reading)
     _make_folder(config.output)
-    found = audit_images(config.source, images, config.near_distance, config.workers)
+    found = audit_images(config.source, source, config.near_distance, config.workers)
     report.write(found, config.output, config.shown, config.workers)
     return found
 
@@ -84,7 +92,7 @@ def _make_folder(name: str) -> None:
 
 
 def main(config: AuditConfig) -> None:
-    """Audits the folder and prints a summary and the path of the page."""
+    """Audits the source and prints a summary and the path of the page."""
     from tfrecords_builder.audit.report import PAGE_NAME
     from tfrecords_builder.audit.tables import notes, tables
 

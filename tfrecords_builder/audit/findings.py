@@ -14,7 +14,7 @@ from tfrecords_builder.audit.odd_images import OddImage
 from tfrecords_builder.audit.shortcuts import QUANTITIES, Shortcut, measure_shortcut
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.decoding.threads import single_threaded_opencv
-from tfrecords_builder.source.images import SourceImage
+from tfrecords_builder.source.find import Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Audit:
     """What was found. The fields are also those of audit.json."""
 
     source: str
+    """The folder or table, as the user named it."""
+    folder: str
+    """The folder that the paths of the images start from."""
+    notes: tuple[str, ...]
+    """How the source was read, and what was passed over."""
     near_distance: int
     """Largest distance of the perceptual hashes of near-identical images, in bits."""
     counts: dict[str, dict[str, ClassCount]]
@@ -39,23 +44,25 @@ class Audit:
     inverted: tuple[OddImage, ...]
 
 
-def audit_images(folder: str, images: Sequence[SourceImage], near_distance: int, workers: int) -> Audit:
+def audit_images(name: str, source: Source, near_distance: int, workers: int) -> Audit:
     """Measures all images and finds what is to be reported.
 
     Args:
-        folder: the source folder, as the user named it.
-        images: all images of the folder.
+        name: the folder or table, as the user named it.
+        source: what it holds.
         near_distance: largest distance of the perceptual hashes of near-identical images, in bits.
         workers: number of threads that read images.
     """
     with single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
-        results = pool.map(functools.partial(measure, folder), images)
-        measured, unreadable = _separate(list(progress(results, len(images), "auditing")))
+        results = pool.map(functools.partial(measure, source.folder), source.images)
+        measured, unreadable = _separate(list(progress(results, len(source.images), "auditing")))
     return Audit(
-        source=folder,
+        source=name,
+        folder=source.folder,
+        notes=tuple(source.notes),
         near_distance=near_distance,
-        counts=count_images(images),
-        shared_patients=shared_patients(images),
+        counts=count_images(source.images),
+        shared_patients=shared_patients(source.images),
         identical=identical_images(measured),
         near=near_images(measured, near_distance),
         shortcuts=tuple(measure_shortcut(measured, quantity) for quantity in QUANTITIES),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from tfrecords_builder.audit.measurements import Measurements
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.images import SourceImage
+from tfrecords_builder.source.names import series
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +35,14 @@ class ImageGroup:
         return tuple(sorted({image.patient for image in self.images}))
 
     @property
-    def subtype_in_several_splits(self) -> bool:
-        """Whether images of one subtype, or without a subtype, are in several splits.
+    def is_certainly_one_child(self) -> bool:
+        """Whether images in several splits are of one series of names, and so of one child.
 
-        In the public dataset `person7_bacteria` and `person7_virus` may or may not be one child. A patient
-        who is in several splits with the same subtype is certainly one child.
+        In the public dataset `person7_bacteria` and `person7_virus` may or may not be one child, as may
+        `IM-0115` and `NORMAL2-IM-0115`.
         """
-        subtypes_and_splits = {(image.subtype, image.split) for image in self.images}
-        return len(subtypes_and_splits) > len({subtype for subtype, _ in subtypes_and_splits})
+        series_and_splits = {(series(image.source), image.split) for image in self.images}
+        return len(series_and_splits) > len({name for name, _ in series_and_splits})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from pathlib import Path
 
 import cv2
 import imagehash
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfrecords_builder.decoding import UnreadableImage, decode
-from tfrecords_builder.source.images import SourceImage
+from tfrecords_builder.source.images import SourceImage, image_path, read_image
 
 HASH_SIDE = 16
 """Side of the perceptual hash. The usual 8 cannot distinguish chests (measured: docs/performance.md)."""
@@ -59,7 +58,7 @@ class Unreadable:
 def measure(folder: str, image: SourceImage) -> Measurements | Unreadable:
     """Reads and measures one image of a source folder."""
     try:
-        encoded = (Path(folder) / image.source).read_bytes()
+        encoded = read_image(image_path(folder, image.source))
         pixels = decode(encoded)
     except OSError as error:
         return Unreadable(image, f"cannot be read: {error.strerror}")

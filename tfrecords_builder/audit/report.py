@@ -3,9 +3,9 @@
 import base64
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import jinja2
@@ -20,12 +20,17 @@ from tfrecords_builder.audit.titles import GROUP_TITLES, ODD_TITLES
 from tfrecords_builder.decoding import UnreadableImage, decode
 from tfrecords_builder.decoding.threads import single_threaded_opencv
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.ownership import OwnedFiles
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
-from tfrecords_builder.source.images import SourceImage
+from tfrecords_builder.source.images import SourceImage, image_path, read_image
 
 JSON_NAME = "audit.json"
 PAGE_NAME = "audit.html"
 FORMAT_VERSION = 1
+OWNED_FILES = OwnedFiles(
+    "a folder of an audit",
+    {re.escape(JSON_NAME): b'"builder_version"', re.escape(PAGE_NAME): b"<title>Audit of "},
+)
 THUMBNAIL_SIDE = 128
 """Longer side of a picture in the page, in pixels."""
 MAX_PICTURES_OF_GROUP = 6
@@ -102,7 +107,7 @@ def render_page(audit: Audit, shown: int, workers: int) -> str:
         odd_titles=ODD_TITLES,
         class_names=CLASS_NAMES,
         representatives=representatives,
-        pictures=_thumbnails(audit.source, {image.source for image in pictured}, workers),
+        pictures=_thumbnails(audit.folder, {image.source for image in pictured}, workers),
         shared_splits=_count_by_shared_splits(audit.shared_patients.groups),
         hash_bits=HASH_BITS,
         blank_deviation=odd_images.BLANK_DEVIATION,
@@ -124,10 +129,10 @@ def _count_by_shared_splits(groups: Iterable[ImageGroup]) -> dict[str, dict[str,
     """Counts patients, and their images in each split, by the splits that share them."""
     shared: dict[str, dict[str, int]] = {}
     for group in groups:
-        keys = ("patients", "with_same_subtype", *group.splits)
+        keys = ("patients", "certainly_one_child", *group.splits)
         counts = shared.setdefault(" and ".join(group.splits), dict.fromkeys(keys, 0))
         counts["patients"] += 1
-        counts["with_same_subtype"] += group.subtype_in_several_splits
+        counts["certainly_one_child"] += group.is_certainly_one_child
         for image in group.images:
             counts[image.split] += 1
     return shared
@@ -137,14 +142,14 @@ def _thumbnails(folder: str, sources: Iterable[str], workers: int) -> dict[str, 
     """Returns the thumbnails of the images that can be read, by path."""
     ordered = sorted(sources)
     with single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
-        urls = pool.map(thumbnail, [Path(folder) / source for source in ordered])
+        urls = pool.map(thumbnail, [image_path(folder, source) for source in ordered])
         return {source: url for source, url in zip(ordered, urls, strict=True) if url is not None}
 
 
-def thumbnail(path: Path) -> str | None:
+def thumbnail(path: str) -> str | None:
     """Returns an image as a small gray PNG in a data: URL, or None if it cannot be read."""
     try:
-        pixels = decode(path.read_bytes())
+        pixels = decode(read_image(path))
     except (OSError, UnreadableImage):
         return None
     height, width = pixels.shape

@@ -18,10 +18,10 @@ def notes(audit: Audit) -> list[str]:
     shared = audit.shared_patients.groups
     if not shared:
         return []
-    certain = sum(group.subtype_in_several_splits for group in shared)
+    certain = sum(group.is_certainly_one_child for group in shared)
     return [
-        f"Of {len(shared)} patients in several splits, {certain} are there with the same subtype. The others "
-        "have another subtype in each split, and may be different children with the same number."
+        f"Of {len(shared)} patients in several splits, {certain} are certainly one child each. The others "
+        "have another kind of file name in each split, and may be different children with the same number."
     ]
 
 

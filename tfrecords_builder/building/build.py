@@ -25,10 +25,10 @@ from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import LeftOut, Manifest, SplitContent
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.download import download
-from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.find import find_source_images
 from tfrecords_builder.source.images import SourceImage
 from tfrecords_builder.source.splits import draw_test, draw_validation
-from tfrecords_builder.source.table import images_folder, is_table, read_table
+from tfrecords_builder.source.table_rows import is_table
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +105,10 @@ def _find_images(config: BuildConfig) -> tuple[str, list[SourceImage]]:
     """Returns the folder that the paths of the images are relative to, and the images."""
     if config.download:
         download(config.source)
+    found = find_source_images(config.source, config.reading)
     if not is_table(config.source):
-        return config.source, find_images(config.source)
-    images = draw_test(read_table(config.source, config.table), config.test_fraction, config.seed)
-    return images_folder(config.source, config.table), images
+        return found.folder, found.images
+    return found.folder, draw_test(found.images, config.test_fraction, config.seed)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from tfrecords_builder.records import SPLITS, Split, shard_name
-from tfrecords_builder.source.images import SourceImage
+from tfrecords_builder.source.images import SourceImage, image_path
 from tfrecords_builder.source.splits import seeded_hash
 
 MAX_SHARDS_BY_DEFAULT = 16
@@ -62,6 +62,6 @@ def source_digest(folder: str, plan: Sequence[PlannedShard]) -> str:
 
 def _size(folder: str, image: SourceImage) -> int:
     try:
-        return os.stat(f"{folder}/{image.source}").st_size  # noqa: PTH116 - many times as fast as Path.stat
+        return os.stat(image_path(folder, image.source)).st_size  # noqa: PTH116 - many times as fast as Path.stat
     except OSError:  # a broken link, which the build reports
         return -1

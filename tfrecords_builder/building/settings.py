@@ -1,6 +1,7 @@
 """The options of `python -m tfrecords_builder`, and which of them decide what is in the records."""
 
 import dataclasses
+import json
 import os
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,8 @@ import tyro
 
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import Encoding
-from tfrecords_builder.source.table import TableColumns, is_table
+from tfrecords_builder.source.settings import SourceOptions
+from tfrecords_builder.source.table_rows import is_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +22,16 @@ class BuildConfig:
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to, or a .csv or
-    .parquet table of images."""
+    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to, or a table of
+    images (.csv, .tsv, .txt, also with .gz, or .parquet)."""
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
     """Folder to write the shards and dataset.json to; a path or a URL."""
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Preprocessing
     )
-    table: TableColumns = dataclasses.field(default_factory=TableColumns)
+    reading: Annotated[SourceOptions, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=SourceOptions
+    )
     encoding: Encoding = "raw"
     """How images are stored: as raw pixels (fastest to read), as PNG, or as JPEG of quality 95 (smallest)."""
     val_fraction: float = 0.1
@@ -70,7 +74,7 @@ class BuildConfig:
 
     def arguments(self) -> dict[str, Any]:
         """What dataset.json lists as `arguments`: the options that decide, with the source, what is built."""
-        table = dataclasses.asdict(self.table) | {"positive": list(self.table.positive)}
-        del table["images"]  # a place on this machine
         names = ("val_fraction", "test_fraction", "shards", "seed", "on_error")
-        return {name: getattr(self, name) for name in names} | {"table": table}
+        reading = json.loads(json.dumps(dataclasses.asdict(self.reading)))  # with lists instead of tuples
+        del reading["table"]["images"]  # a place on this machine
+        return {name: getattr(self, name) for name in names} | reading

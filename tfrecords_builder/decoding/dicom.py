@@ -57,7 +57,7 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
             MAX_PIXELS, or is compressed in a way that no installed package decompresses.
         UserError: if pydicom is not installed.
     """
-    _import_pydicom()
+    import_pydicom()
     try:
         return _decode(encoded)
     except UnreadableImage:
@@ -69,7 +69,12 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
 
 
 @functools.cache
-def _import_pydicom() -> None:
+def import_pydicom() -> None:
+    """Imports pydicom and silences it.
+
+    Raises:
+        UserError: if it is not installed.
+    """
     try:
         import pydicom.pixels  # noqa: F401
     except ImportError:

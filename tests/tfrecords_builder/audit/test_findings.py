@@ -12,7 +12,7 @@ from tfrecords_builder.audit import titles
 from tfrecords_builder.audit.measurements import corner_excess
 from tfrecords_builder.audit.odd_images import INVERTED_EXCESS
 from tfrecords_builder.decoding import decode
-from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.find import find_source_images
 
 
 def test_a_clean_source_has_no_findings(audited):
@@ -89,7 +89,7 @@ def test_odd_images_are_named(audited, folder):
 
 
 def test_negatives_of_real_x_rays_are_recognised_as_inverted(real_xrays, original_xrays):
-    paths = [real_xrays / image.source for image in find_images(str(real_xrays))[::40]]
+    paths = [real_xrays / image.source for image in find_source_images(str(real_xrays)).images[::40]]
     paths += sorted(original_xrays.rglob("*.png"))
 
     excesses = [(corner_excess(image), corner_excess(255 - image)) for image in map(decoded, paths)]

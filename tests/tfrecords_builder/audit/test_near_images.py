@@ -14,7 +14,7 @@ from tfrecords_builder.audit.__main__ import AuditConfig
 from tfrecords_builder.audit.measurements import perceptual_hash
 from tfrecords_builder.audit.near_images import connected_groups, near_pairs
 from tfrecords_builder.decoding import decode
-from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.find import find_source_images
 
 
 def is_near(one: np.ndarray, other: np.ndarray) -> bool:
@@ -51,7 +51,7 @@ def test_the_same_pixels_in_another_format_are_near_at_distance_zero(audited, fo
 
 
 def test_the_perceptual_hash_distinguishes_altered_copies_from_other_children(real_xrays):
-    paths = [real_xrays / image.source for image in find_images(str(real_xrays))[::80]]
+    paths = [real_xrays / image.source for image in find_source_images(str(real_xrays)).images[::80]]
     images = [decode(path.read_bytes()) for path in paths]
 
     for image in images:

@@ -156,7 +156,7 @@ def test_file_names_need_not_be_utf_8(audited, folder, tmp_path):
 
 def test_a_report_that_cannot_be_written_leaves_no_temporary_file(audited, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"/file'.* --output"):
+    with pytest.raises(UserError, match="/file' is a file"):
         audited(output=str(tmp_path / "file"))
 
     (tmp_path / "audit/audit.html").mkdir(parents=True)
@@ -166,15 +166,33 @@ def test_a_report_that_cannot_be_written_leaves_no_temporary_file(audited, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("moved", "with_same_subtype"), [("person1_bacteria_99.jpeg", 1), ("person1_virus_99.jpeg", 0)]
+    ("moved", "certain"), [("person1_bacteria_99.jpeg", 1), ("person1_virus_99.jpeg", 0)]
 )
-def test_patients_with_the_same_subtype_in_several_splits_are_counted_separately(
-    audited, folder, tmp_path, moved, with_same_subtype
+def test_patients_who_are_certainly_one_child_are_counted_separately(
+    audited, folder, tmp_path, moved, certain
 ):
     first(folder, "test/PNEUMONIA").rename(folder / "test/PNEUMONIA" / moved)
 
     (note,) = tables.notes(audited())
 
-    assert f"Of 1 patients in several splits, {with_same_subtype} are there with the same subtype" in note
+    assert f"Of 1 patients in several splits, {certain} are certainly one child each" in note
     page = Page(tmp_path / "audit/audit.html")
-    assert f"train and test 1 {with_same_subtype} 2 in train, 1 in test" in page.text
+    assert f"train and test 1 {certain} 2 in train, 1 in test" in page.text
+
+
+def test_a_folder_with_other_files_is_refused_before_anything_is_written(audited, tmp_path):
+    for name in ("notes.txt", "audit.html"):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("mine")
+
+        with pytest.raises(UserError, match=f"holds '{re.escape(name)}', which does not belong to"):
+            audited(output=str(folder))
+        assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "mine")]
+
+
+def test_a_report_replaces_the_one_before(audited, tmp_path):
+    audited()
+    audited(shown=1)
+
+    assert {path.name for path in (tmp_path / "audit").iterdir()} == {"audit.html", "audit.json"}

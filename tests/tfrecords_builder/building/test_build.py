@@ -13,7 +13,7 @@ from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.faults import find_faults
 from tfrecords_builder.records import deserialize
-from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.find import find_source_images
 
 
 def settings(source, records, **changes) -> BuildConfig:
@@ -40,7 +40,7 @@ def test_every_image_is_in_one_record_with_its_label_patient_and_subtype(source,
     content = build(settings(source, tmp_path / "records"))
 
     records = list(stored(tmp_path / "records"))
-    found = {image.source: image for image in find_images(str(source))}
+    found = {image.source: image for image in find_source_images(str(source)).images}
     assert Counter(record.source for record in records) == Counter(found.keys())
     for record in records:
         image = found[record.source]

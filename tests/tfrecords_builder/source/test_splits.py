@@ -3,9 +3,9 @@ from collections import Counter
 import pytest
 
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.source.file_names import patient_and_subtype
-from tfrecords_builder.source.folders import find_images
+from tfrecords_builder.source.find import find_source_images
 from tfrecords_builder.source.images import SourceImage
+from tfrecords_builder.source.names import patient_and_subtype
 from tfrecords_builder.source.splits import draw_test, draw_validation
 
 # Names of the public dataset, with patients who have several images and both subtypes under one number.
@@ -62,7 +62,7 @@ def test_no_patient_is_in_train_and_val_on_real_names(seed, fraction):
 
 
 def test_no_patient_is_in_train_and_val_of_the_real_folder(real_xrays):
-    images = draw_validation(find_images(str(real_xrays)), 0.1, seed=0)
+    images = draw_validation(find_source_images(str(real_xrays)).images, 0.1, seed=0)
 
     assert not patients_of(images, "train") & patients_of(images, "val")
     for label in (0, 1):

@@ -1,29 +1,12 @@
-import csv
-import sys
 from pathlib import Path
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
+from tests.tfrecords_builder.source.tables import read
 from tfrecords_builder.cli import command
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.images import SourceImage
-from tfrecords_builder.source.table import TableColumns, images_folder, is_table, read_table
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Writes a CSV of rows under a header and an empty file for each image; returns the table's path."""
-
-    def write_table(header: str, *rows: str, images: tuple[str, ...] = ()) -> str:
-        for name in images:
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).touch()
-        (tmp_path / "table.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-        return str(tmp_path / "table.csv")
-
-    return write_table
+from tfrecords_builder.source.settings import TableOptions
 
 
 def labels(images: list[SourceImage]) -> dict[str, int]:
@@ -40,7 +23,7 @@ def test_a_table_with_the_default_columns(write):
         images=("a/1.png",),
     )
 
-    assert read_table(file, TableColumns()) == [
+    assert read(file).images == [
         SourceImage("a/1.png", "train", 1, "p1", "virus"),
         SourceImage("a/2.png", "train", 0, "p2", ""),
         SourceImage("b/3.png", "test", 1, "p3", "bacteria"),
@@ -56,9 +39,9 @@ def test_patient_and_subtype_are_read_from_the_names_of_the_kaggle_dataset(write
         images=("train/person12_bacteria_46.jpeg",),
     )
 
-    assert read_table(file, TableColumns()) == [
+    assert read(file).images == [
         SourceImage("train/person12_bacteria_46.jpeg", "train", 1, "person12", "bacteria"),
-        SourceImage("train/NORMAL2-IM-1427-0001.jpeg", "train", 0, "NORMAL2-IM-1427", ""),
+        SourceImage("train/NORMAL2-IM-1427-0001.jpeg", "train", 0, "IM-1427", ""),
     ]
 
 
@@ -72,15 +55,15 @@ def test_nih_chestxray14(write):
         "00000003_000.png,Pneumothorax,0,3,81,F,PA",
         images=("images/00000001_000.png",),
     )
-    columns = TableColumns(
-        path="Image Index",
-        label="Finding Labels",
-        positive=("Pneumonia",),
-        patient="Patient ID",
-        images=str(Path(file).parent / "images"),
-    )
+    columns = {
+        "path": "Image Index",
+        "label": "Finding Labels",
+        "positive": ("Pneumonia",),
+        "patient": "Patient ID",
+        "images": str(Path(file).parent / "images"),
+    }
 
-    images = read_table(file, columns)
+    images = read(file, **columns).images
 
     assert [(image.source, image.label, image.patient) for image in images] == [
         ("00000001_000.png", 0, "1"),
@@ -90,8 +73,7 @@ def test_nih_chestxray14(write):
         ("00000003_000.png", 0, "3"),
     ]
     assert {image.split for image in images} == {"train"}
-    assert images_folder(file, columns) == str(Path(file).parent / "images")
-    assert images_folder(file, TableColumns()) == str(Path(file).parent)
+    assert read(file, **columns).folder == str(Path(file).parent / "images")
 
 
 def test_chexpert(write):
@@ -106,11 +88,11 @@ def test_chexpert(write):
         images=(study.format(1),),
     )
 
-    images = read_table(file, TableColumns(path="Path", label="Pneumonia"))
+    images = read(file, path="Path", label="Pneumonia").images
 
     assert [image.label for image in images] == [0, 1, 0, 0, 1]
     assert [image.patient for image in images] == [f"patient0000{n}" for n in (1, 2, 3, 4, 4)]
-    uncertain = read_table(file, TableColumns(path="Path", label="Pneumonia", positive=("1", "-1")))
+    uncertain = read(file, path="Path", label="Pneumonia", positive=("1", "-1")).images
     assert [image.label for image in uncertain] == [0, 1, 0, 1, 1]
 
 
@@ -123,14 +105,14 @@ def test_rsna_with_several_rows_of_one_image(write):
         "00313ee0,,,,,0",
         images=("stage_2_train_images/00313ee0.dcm",),
     )
-    columns = TableColumns(
-        path="patientId",
-        label="Target",
-        suffix=".dcm",
-        images=str(Path(file).parent / "stage_2_train_images"),
-    )
+    columns = {
+        "path": "patientId",
+        "label": "Target",
+        "suffix": ".dcm",
+        "images": str(Path(file).parent / "stage_2_train_images"),
+    }
 
-    images = read_table(file, columns)
+    images = read(file, **columns).images
 
     assert labels(images) == {"0004cfab.dcm": 0, "00436515.dcm": 1, "00313ee0.dcm": 0}
     assert [image.patient for image in images] == ["0004cfab", "00436515", "00313ee0"]
@@ -139,7 +121,7 @@ def test_rsna_with_several_rows_of_one_image(write):
 def test_images_of_one_name_in_several_folders_are_of_several_patients(write):
     file = write("path,label", "a/view.png,1", "b/view.png,0", images=("a/view.png",))
 
-    assert [image.patient for image in read_table(file, TableColumns())] == ["a/view", "b/view"]
+    assert [image.patient for image in read(file).images] == ["a/view", "b/view"]
 
 
 def test_an_empty_patient_is_read_from_the_file_name_and_an_empty_column_name_uses_no_column(write):
@@ -150,52 +132,13 @@ def test_an_empty_patient_is_read_from_the_file_name_and_an_empty_column_name_us
         images=("person1_virus_1.png",),
     )
 
-    images = read_table(file, TableColumns(split="", subtype=""))
+    images = read(file, split="", subtype="").images
     assert [(image.patient, image.split, image.subtype) for image in images] == [
         ("A", "train", "virus"),
         ("IM-0001", "train", ""),
     ]
-    images = read_table(file, TableColumns(patient="", split="", subtype=""))
+    images = read(file, patient="", split="", subtype="").images
     assert [image.patient for image in images] == ["person1", "IM-0001"]
-
-
-def test_a_table_as_spreadsheets_write_it(tmp_path):
-    (tmp_path / "1.png").touch()
-    text = '\ufeffpath,label,note\r\n1.png,1,"two\r\nlines, and a comma"\r\n\r\n 2.png ,0,\r\n'
-    (tmp_path / "Table.CSV").write_bytes(text.encode())
-
-    assert labels(read_table(str(tmp_path / "Table.CSV"), TableColumns())) == {"1.png": 1, "2.png": 0}
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        ["Pneumonia", "Normal", None],
-        [1, 0, None],
-        [1.0, 0.0, float("nan")],
-        [True, False, None],
-    ],
-    ids=["text", "int", "float", "bool"],
-)
-def test_parquet_gives_the_same_images_as_csv(tmp_path, values):
-    (tmp_path / "a.png").touch()
-    table = pyarrow.table(
-        {
-            "path": ["a.png", "b.png", "c.png"],
-            "label": values,
-            "patient": [11.0, 12.0, None],
-            "picture": [b"\0" * 9] * 3,
-        }
-    )
-    pyarrow.parquet.write_table(table, tmp_path / "table.parquet", row_group_size=2)
-
-    images = read_table(str(tmp_path / "table.parquet"), TableColumns())
-
-    assert [(image.source, image.label, image.patient) for image in images] == [
-        ("a.png", 1, "11"),
-        ("b.png", 0, "12"),
-        ("c.png", 0, "c"),
-    ]
 
 
 WRONG = {
@@ -245,7 +188,7 @@ def test_a_wrong_table_is_refused_in_one_line(write, case):
     file = write(header, *rows, images=("1.png", "2.png", "3.png"))
 
     with pytest.raises(UserError, match=complaint) as refusal:
-        read_table(file, TableColumns())
+        read(file)
     assert "table.csv" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -255,59 +198,15 @@ def test_a_column_that_is_named_must_exist(write, field):
     file = write("path,label", "1.png,1", images=("1.png",))
 
     with pytest.raises(UserError, match=f"no column 'Age'.*--table.{field}"):
-        read_table(file, TableColumns(**{field: "Age"}))
-
-
-def test_what_is_no_table_is_refused(tmp_path):
-    for name in ("missing.csv", "missing.parquet"):
-        with pytest.raises(UserError, match="cannot be read"):
-            read_table(str(tmp_path / name), TableColumns())
-    for name in ("noise.csv", "noise.parquet"):
-        (tmp_path / name).write_bytes(b"\xff\xfe\x00noise")
-        with pytest.raises(UserError, match=name):
-            read_table(str(tmp_path / name), TableColumns())
-    (tmp_path / "long.csv").write_text("path,label\n" + "x" * (csv.field_size_limit() + 1))
-    with pytest.raises(UserError, match="field larger than"):
-        read_table(str(tmp_path / "long.csv"), TableColumns())
-
-
-def test_a_damaged_parquet_file_is_refused(tmp_path):
-    file = tmp_path / "table.parquet"
-    table = pyarrow.table({"path": [f"{n}.png" for n in range(999)], "label": [n % 2 for n in range(999)]})
-    pyarrow.parquet.write_table(table, file, write_page_checksum=False)
-    damaged = bytearray(file.read_bytes())
-    damaged[4:400] = b"\xff" * 396
-    file.write_bytes(damaged)
-
-    with pytest.raises(UserError, match="cannot be read as Parquet"):
-        read_table(str(file), TableColumns())
-
-
-def test_without_pyarrow_the_extra_is_named_and_csv_is_read(write, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-
-    with pytest.raises(UserError, match=r"chest-xray-pipeline\[parquet\]"):
-        read_table("table.parquet", TableColumns())
-    file = write("path,label", "1.png,1", "2.png,0", images=("1.png",))
-    assert len(read_table(file, TableColumns())) == 2
-
-
-def test_a_table_is_recognised_by_its_suffix(tmp_path):
-    (tmp_path / "folder.csv").mkdir()
-
-    assert is_table("a/table.csv")
-    assert is_table("a/TABLE.PARQUET")
-    assert not is_table("a/chest_xray")
-    assert not is_table(str(tmp_path / "folder.csv"))
+        read(file, **{field: "Age"})
 
 
 def test_the_columns_are_a_command_line():
     columns = command.parse(
-        TableColumns, "test", ["--path", "Image Index", "--positive", "a", "b", "--split", ""]
+        TableOptions, "test", ["--path", "Image Index", "--positive", "a", "b", "--split", ""]
     )
 
-    assert columns == TableColumns(path="Image Index", positive=("a", "b"), split="")
+    assert columns == TableOptions(path="Image Index", positive=("a", "b"), split="")
     for wrong in ({"path": ""}, {"label": ""}, {"positive": ()}, {"positive": (" ",)}):
         with pytest.raises(ValueError, match="Received"):
-            TableColumns(**wrong)
+            TableOptions(**wrong)
