@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def test_every_flipped_bit_is_found_and_its_file_is_named(copy):
         found = faults(copy)
 
         assert any(fault.startswith(path.name) for fault in found), (path, position, bit)
+        assert not any("()" in fault or fault.endswith(": ") for fault in found), found
         content[position] ^= 1 << bit
         path.write_bytes(content)
     assert faults(copy) == []
@@ -68,7 +70,8 @@ def test_a_flipped_bit_in_a_record_names_the_record(copy):
     content[sum(sizes[:5]) + 20] ^= 1
     path.write_bytes(content)
 
-    assert any(fault.startswith(f"{path.name}: record 5: is damaged") for fault in faults(copy))
+    reason = r"is damaged \(corrupted record at \d+\), so the records after it cannot be read"
+    assert any(re.fullmatch(f"{path.name}: record 5: {reason}", fault) for fault in faults(copy))
 
 
 @pytest.mark.parametrize("change", ["missing", "cut", "longer", "another"])
@@ -161,3 +164,24 @@ def test_wrong_counts_are_found(copy):
 
     assert [fault for fault in faults(copy) if "says that val has" in fault and "patients" in fault]
     assert [fault for fault in faults(copy) if "says that val has {" in fault]
+
+
+def test_names_with_the_characters_of_patterns_mean_themselves(built, tmp_path):
+    folder = Path(shutil.copytree(built, tmp_path / "records [a] *?"))
+    shutil.copytree(built, tmp_path / "records a")
+    (tmp_path / "records a/train-00007-of-00009.tfrecord").write_bytes(b"")
+
+    assert faults(folder) == []
+    (folder / "train-00007-of-00009.tfrecord").write_bytes(b"")
+    assert faults(folder) == ["train-00007-of-00009.tfrecord: dataset.json does not name this file"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text", b"\xff" * 99, b"{}", b"[]", b"null", b'{"format_version": 9}']
+)
+def test_a_damaged_dataset_json_has_a_reason(copy, content):
+    (copy / "dataset.json").write_bytes(content)
+
+    (fault,) = faults(copy)
+    assert re.fullmatch(r"dataset\.json: .{10,}", fault)
+    assert "()" not in fault

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from tfrecords_builder.audit.measurements import Measurements
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.images import SourceImage
-from tfrecords_builder.source.names import series
+from tfrecords_builder.source.names import patient_and_subtype, series
+from tfrecords_builder.source.patients import digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +37,14 @@ class ImageGroup:
 
     @property
     def is_certainly_one_child(self) -> bool:
-        """Whether images in several splits are of one series of names, and so of one child.
+        """Whether the images of a patient in several splits are of one child.
 
-        In the public dataset `person7_bacteria` and `person7_virus` may or may not be one child, as may
-        `IM-0115` and `NORMAL2-IM-0115`.
+        They are if a table or DICOM says so. In the names of the public dataset `person7_bacteria` and
+        `person7_virus` may or may not be one child, as may `IM-0115` and `NORMAL2-IM-0115`.
         """
+        by_name = {patient_and_subtype(image.source)[0] for image in self.images}
+        if not set(self.patients) & (by_name | set(map(digest, by_name))):
+            return True
         series_and_splits = {(series(image.source), image.split) for image in self.images}
         return len(series_and_splits) > len({name for name, _ in series_and_splits})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.ownership import SYSTEM_FILES
 from tfrecords_builder.records import CLASS_NAMES, SPLITS, Split
 from tfrecords_builder.source import table_rows
 from tfrecords_builder.source.beginnings import READ_FORMATS, format_of
@@ -126,7 +127,7 @@ def _image_files(folder: str, class_folder: ClassFolder, passed_over: PassedOver
     for file in files_below(image_path(folder, class_folder.path), passed_over, f"{class_folder.path}/"):
         source = f"{class_folder.path}/{file.path}"
         name = Path(source).name.lower()
-        is_hidden = name.startswith(".")
+        is_hidden = name.startswith(".") or SYSTEM_FILES.fullmatch(Path(source).name)
         if name.endswith(SUFFIXES) and not is_hidden:
             yield file
             continue

@@ -185,7 +185,14 @@ def test_broken_links_are_passed_over_unless_they_are_named_like_images(folder):
 
 @pytest.mark.parametrize(
     "clutter",
-    [".DS_Store", "train/.DS_Store", "train/NORMAL/._IM-0001-0001.jpeg", "README.md", "__MACOSX/._1.jpeg"],
+    [
+        ".DS_Store",
+        "train/.DS_Store",
+        "train/NORMAL/._IM-0001-0001.jpeg",
+        "README.md",
+        "__MACOSX/._1.jpeg",
+        "train/NORMAL/Thumbs.db",
+    ],
 )
 def test_what_systems_add_is_no_news(folder, clutter):
     add(folder, **{clutter: b"clutter"})
