@@ -23,7 +23,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _QUIET_LOGGERS = ("absl", "httpx", "matplotlib", "py.warnings")
 _FRAME = "╭╮╰╯│─ \n"
-_NAME_OF_CLASS = re.compile(r"Error parsing \w+Config: ")
+_NAME_OF_CLASS = re.compile(r"Error parsing [\w.]+: ")
 _LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
 
 
