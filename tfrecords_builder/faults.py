@@ -66,7 +66,7 @@ def find_faults(records: str, workers: int = 1) -> list[Fault]:
     except ValueError as error:
         return [Fault(manifest.FILE_NAME, str(error))]
     faults = []
-    if text != content.to_json():
+    if not manifest.is_as_written(text):
         faults.append(Fault(manifest.FILE_NAME, "its text was changed, although its content is the same"))
     faults += _unknown_shards(records, content)
     shards = _read_shards(records, content, workers)

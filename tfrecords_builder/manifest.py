@@ -99,6 +99,11 @@ class Manifest:
             raise ValueError(f"its content is not that of a {FILE_NAME}: {error!r}") from None
 
 
+def is_as_written(text: str) -> bool:
+    """Whether a text of JSON is written as `to_json` writes it, whatever fields it has."""
+    return _text(json.loads(text)) == text
+
+
 def _text(fields: dict[str, Any]) -> str:
     return json.dumps(fields, indent=2, ensure_ascii=True) + "\n"
 

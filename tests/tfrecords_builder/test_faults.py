@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 import random
 import re
 import shutil
@@ -185,3 +186,17 @@ def test_a_damaged_dataset_json_has_a_reason(copy, content):
     (fault,) = faults(copy)
     assert re.fullmatch(r"dataset\.json: .{10,}", fault)
     assert "()" not in fault
+
+
+def test_records_of_an_older_builder_have_no_fault(copy):
+    """Their dataset.json lacks the settings that came later."""
+    fields = json.loads((copy / "dataset.json").read_text())
+    del fields["sha256"]
+    fields["builder_version"] = "0.1.0"
+    fields["preprocessing"] = {name: fields["preprocessing"][name] for name in ("image_size", "border")}
+    fields["arguments"]["table"] = {"positive": ["1", "PNEUMONIA"]}
+    digest = hashlib.sha256((json.dumps(fields, indent=2) + "\n").encode()).hexdigest()
+    (copy / "dataset.json").write_text(json.dumps(fields | {"sha256": digest}, indent=2) + "\n")
+
+    assert faults(copy) == []
+    assert manifest.load(str(copy)).builder_version == "0.1.0"
