@@ -127,7 +127,7 @@ def _file_faults(path: str, shard: Shard) -> Iterator[Fault]:
                 digest.update(block)
                 num_bytes += len(block)
     except tf.errors.OpError as error:
-        yield Fault(shard.name, f"cannot be read: {error.message}")
+        yield Fault(shard.name, f"cannot be read: {_reason(error)}")
         return
     if num_bytes != shard.bytes:
         yield Fault(shard.name, f"has {num_bytes} bytes, dataset.json says {shard.bytes}")

@@ -134,7 +134,9 @@ def _image_files(folder: str, class_folder: ClassFolder, passed_over: PassedOver
         image_format = format_of(image_path(folder, source))
         if is_hidden:
             passed_over.add("hidden images", source, num_files=int(image_format is not None))
-        elif image_format in READ_FORMATS and name != _DICOM_INDEX:
+        elif name == _DICOM_INDEX:
+            passed_over.add("DICOMDIR", source)
+        elif image_format in READ_FORMATS:
             yield file
         else:
             passed_over.add(image_format or _kind_by_name(image_path(folder, source)), source)

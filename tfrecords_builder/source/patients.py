@@ -2,8 +2,8 @@
 
 import dataclasses
 import hashlib
+import posixpath
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.decoding.formats import DICOM
@@ -45,7 +45,7 @@ def name_patients(folder: str, found: Sequence[FoundImage], options: SourceOptio
             source=image.source,
             split=image.split,
             label=image.label,
-            patient=patient or str(PurePosixPath(image.name).with_suffix("")),
+            patient=patient or posixpath.splitext(image.name)[0],
             subtype=subtype if image.subtype is None else image.subtype,
         )
         if options.patient_digest:

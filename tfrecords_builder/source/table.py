@@ -67,15 +67,8 @@ def read_table(file: str, options: TableOptions) -> ListedImages:
     for number, cells in table_rows.read_rows(file, columns.names):
         num_rows.update(cells[column] for column in columns.labels)
         where = f"{file!r}, row {number}"
-        rows_of[paths.find(_path(where, cells, columns, options))].append(
-            _Row(
-                number=number,
-                labels=tuple(rules.labels(cells[column] for column in columns.labels)),
-                split=_split(where, cells, columns.split),
-                patient=whole_number(cells[columns.patient]) if columns.patient else "",
-                subtype=_subtype(where, cells, columns.subtype) if columns.subtype else "",
-            )
-        )
+        source = paths.find(_path(where, cells, columns, options))
+        rows_of[source].append(_read_row(where, number, cells, columns, rules))
     labels.refuse_unknown(file, columns.labels, rules, num_rows)
     merged = (_merge(file, source, rows, columns, options) for source, rows in rows_of.items())
     images = [image for image in merged if image is not None]
@@ -88,9 +81,20 @@ def read_table(file: str, options: TableOptions) -> ListedImages:
 
 def _path(where: str, cells: Mapping[str, str], columns: Columns, options: TableOptions) -> str:
     path = cells[columns.path]
-    if not path:
-        raise UserError(f"{where}: column {columns.path!r} is empty, expected the path of an image")
+    if not path or "\0" in path:
+        received = repr(path) if path else "empty"
+        raise UserError(f"{where}: column {columns.path!r} is {received}, expected the path of an image")
     return path if path.endswith(options.suffix) else path + options.suffix
+
+
+def _read_row(where: str, number: int, cells: Mapping[str, str], columns: Columns, rules: LabelRules) -> _Row:
+    return _Row(
+        number=number,
+        labels=tuple(rules.labels(cells[column] for column in columns.labels)),
+        split=_split(where, cells, columns.split),
+        patient=whole_number(cells[columns.patient]) if columns.patient else "",
+        subtype=_subtype(where, cells, columns.subtype) if columns.subtype else "",
+    )
 
 
 def _split(where: str, cells: Mapping[str, str], column: str) -> Split:

@@ -70,8 +70,9 @@ def _text_rows(file: str, columns: Set[str]) -> Iterator[Row]:
     lines = _text_lines(file)
     _, header = next(lines)
     positions = {name.strip(): position for position, name in enumerate(header) if name.strip() in columns}
+    num_named = max(position for position, name in enumerate(header) if name.strip()) + 1
     for number, cells in lines:
-        if len(cells) < len(header) or any(cells[len(header) :]):
+        if len(cells) < num_named or any(cells[len(header) :]):
             raise UserError(
                 f"{file!r}, row {number} has {len(cells)} cells, the header has {len(header)} columns"
             )

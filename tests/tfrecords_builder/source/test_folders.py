@@ -155,7 +155,7 @@ KINDS = {
     "train/NORMAL/a.txt": (b"note", ".txt"),
     "train/NORMAL/a": (b"note", "files without a suffix"),
     "train/NORMAL/.a.jpeg": (JPEG, "hidden images"),
-    "train/NORMAL/dicomdir": (DICOM, "DICOM"),
+    "train/NORMAL/dicomdir": (DICOM, "DICOMDIR"),
     "train/a.jpeg": (JPEG, "JPEG outside the folders of classes"),
     "a.tif": (TIFF, "TIFF outside the folders of classes"),
     "train/COVID19/a.txt": (b"note", "files in other folders"),

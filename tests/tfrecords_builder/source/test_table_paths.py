@@ -129,6 +129,22 @@ def test_a_table_none_of_whose_files_exists_is_refused(write, tmp_path):
         read(file, images=str(tmp_path / "missing"))
 
 
+@pytest.mark.parametrize(
+    "path", [".", "..", "/", "./", ".png", "a" * 5000, "~/1.png", "C:\\1.png", "http://a/1.png"]
+)
+def test_any_text_may_be_a_path(write, path):
+    file = write("path,label", "1.png,1", f"{path},0", images=("1.png",))
+
+    assert len(read(file).images) == 2
+
+
+def test_a_path_with_a_zero_byte_is_refused(write):
+    file = write("path,label", "1.png,1", *["1.png,1"] * 2000, "1\0.png,0", images=("1.png",))
+
+    with pytest.raises(UserError, match=r"row 2003: column 'path' is '1\\x00.png', expected the path"):
+        read(file)
+
+
 def test_paths_that_are_no_files_are_left_to_the_decoder(write, tmp_path):
     file = write(
         "path,label", "1.png,1", "pipe.png,0", f"{'long ' * 999},0", "folder.png,1", images=("1.png",)

@@ -55,6 +55,8 @@ FILES = {
     "excel says the separator.csv": b"sep=;\r\n" + lines(*TABLE, separator=";", end="\r\n"),
     "empty lines.csv": b"\n\n" + TEXT.encode() + b"\r\n\n  \n,,\n , ,\n",
     "empty columns.csv": b"path,label,,\n1.png,1,,\n2.png,0,,\n",
+    "empty columns in the header alone.csv": b"path,label,,\n1.png,1\n2.png,0,\n",
+    "a column without a name.csv": b"path,label,\n1.png,1,note\n2.png,0,\n",
     "more commas than columns.csv": b"path,label\n1.png,1,,\n2.png,0,\n",
     "spaces.csv": b" path , label \n 1.png , 1 \n2.png,0\n",
     "thousands of columns.csv": lines(
