@@ -74,7 +74,8 @@ def _draw_patients(images: Sequence[SourceImage], fraction: float, seed: int) ->
         if patients and patients <= drawn:
             raise UserError(
                 f"{class_name} has images of {len(patients)} patients: too few to draw a split by patient "
-                "and to keep some for training; add patients, or set the fraction to 0"
+                "and to keep some for training; add patients, set the fraction to 0, or, if all DICOM files "
+                "have one PatientID, add --no-dicom-patient-id"
             )
     return drawn
 

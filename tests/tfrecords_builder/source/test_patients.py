@@ -86,6 +86,16 @@ def test_without_a_patient_id_the_name_says_who_it_is(dicoms, patient):
     assert line.startswith("nothing says who is on 1 of 122 images (first 'train/NORMAL/other.dcm')")
 
 
+def test_where_one_patient_id_is_in_all_files_the_remedy_is_named(dicoms):
+    for number, path in enumerate(sorted(dicoms.rglob("IM*"))):
+        path.write_bytes(dicom("ANONYMOUS", number))
+
+    images = find_source_images(str(dicoms)).images
+
+    with pytest.raises(UserError, match="images of 1 patients.*add --no-dicom-patient-id"):
+        draw_validation(images, 0.1, 0)
+
+
 def test_a_damaged_header_is_left_to_the_decoder(dicoms):
     (dicoms / "train/NORMAL/cut.dcm").write_bytes(dicom("C1")[:150])
     (dicoms / "train/NORMAL/noise.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 99)
