@@ -92,7 +92,7 @@ def test_where_one_patient_id_is_in_all_files_the_remedy_is_named(dicoms):
 
     images = find_source_images(str(dicoms)).images
 
-    with pytest.raises(UserError, match="images of 1 patients.*add --no-dicom-patient-id"):
+    with pytest.raises(UserError, match=r"images of 1 patients.*add --no-dicom-patient-id"):
         draw_validation(images, 0.1, 0)
 
 
