@@ -14,6 +14,7 @@ from serving.client.errors import (
     ServerUnavailable,
     ServerUnreachable,
     ServingError,
+    WrongProtocol,
 )
 from serving.client.transport import ServedModel, Tls
 
@@ -31,4 +32,5 @@ __all__ = [
     "ServerUnreachable",
     "ServingError",
     "Tls",
+    "WrongProtocol",
 ]

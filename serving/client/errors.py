@@ -13,6 +13,10 @@ class ServerUnreachable(ServingError):
     """No connection to the server could be made."""
 
 
+class WrongProtocol(ServerUnreachable):
+    """What answers at the address speaks something else: another API, or with another encryption."""
+
+
 class ServerUnavailable(ServingError):
     """The server was reached, but it is overloaded or restarting, or it closed the connection.
 
@@ -44,6 +48,19 @@ def unreachable(address: str, detail: str) -> ServerUnreachable:
     )
 
 
+def wrong_protocol(address: str, difference: str, remedy: str) -> WrongProtocol:
+    """The error for a server that speaks something else than the client."""
+    return WrongProtocol(f"the server at {address} {difference}: {remedy}")
+
+
+def not_trusted(address: str, detail: str) -> ServerUnreachable:
+    """The error for an encrypted connection that one side refuses."""
+    return ServerUnreachable(
+        f"the encrypted connection to {address} was refused: {one_line(detail)}; --tls-ca must hold the "
+        "certificates that signed the server's, and --tls-certificate and --tls-key what the server asks for"
+    )
+
+
 def unavailable(address: str, detail: str) -> ServerUnavailable:
     """The error for a server that cannot answer at the moment."""
     return ServerUnavailable(f"the server at {address} is not available: {one_line(detail)}")
@@ -64,6 +81,14 @@ def model_not_found(address: str, model: object, detail: str) -> ModelNotFound:
 def refused(address: str, detail: str) -> RequestRefused:
     """The error for a request that the server considers wrong."""
     return RequestRefused(f"the server at {address} refused the request: {one_line(detail)}")
+
+
+def another_server(address: str, detail: str) -> ServerFailed:
+    """The error for a reply over HTTP that TensorFlow Serving does not give."""
+    return ServerFailed(
+        f"what answers at {address} is not TensorFlow Serving's REST API: {one_line(detail)}; say where that "
+        "is with --address"
+    )
 
 
 def failed(address: str, detail: str) -> ServerFailed:

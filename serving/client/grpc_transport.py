@@ -14,10 +14,12 @@ from serving import names
 from serving.client import errors
 from serving.client.answers import Outputs
 from serving.client.errors import ServerFailed, ServingError
-from serving.client.transport import ServedModel, Tls
+from serving.client.protocols import Protocol, explain_failure
+from serving.client.proxies import describe_address, grpc_proxy, is_this_machine
+from serving.client.transport import ServedModel, Tls, host_and_port
 from tfrecords_builder.errors import UserError
 
-CHANNEL_OPTIONS = (
+_CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", names.UNLIMITED_MESSAGE),
     ("grpc.max_send_message_length", names.UNLIMITED_MESSAGE),
     # By default, pauses grow from 1 s to 120 s, and a channel ignores meanwhile that the server is back.
@@ -26,7 +28,6 @@ CHANNEL_OPTIONS = (
     # By default, all channels of a process share one connection to a server.
     ("grpc.use_local_subchannel_pool", 1),
 )
-"""Options of a channel to a server."""
 
 # A server that stops cancels the requests that it has begun. Requests that the client cancels end elsewhere.
 _PERHAPS_TEMPORARY = (
@@ -34,15 +35,33 @@ _PERHAPS_TEMPORARY = (
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
 )
-_NO_CONNECTION = ("failed to connect", "DNS resolution failed", "connections to all backends failing")
+_NO_CONNECTION = (
+    "failed to connect",
+    "DNS resolution failed",
+    "errors resolving",
+    "connections to all backends failing",
+)
 
 
 class GrpcTransport:
-    """One channel to one server."""
+    """One channel to one server.
+
+    Raises:
+        UserError: if the address is a URL of HTTP, or a file of `tls` cannot be read.
+    """
 
     def __init__(self, address: str, model: ServedModel, tls: Tls | None) -> None:
-        self._address = address
+        if address.startswith(("http://", "https://")):
+            raise UserError(
+                "the address of a gRPC API must be HOST:PORT, and a URL needs --transport rest. "
+                f"Received: {address!r}"
+            )
+        self._host, self._port = host_and_port(address)
+        self._proxy = grpc_proxy(self._host, self._port)
+        self._address = describe_address(address, self._host, self._proxy)
         self._model = model
+        self._protocol = Protocol(grpc=True, encrypted=tls is not None)
+        self._was_answered = False
         self._channel = _open_channel(address, tls)
         self._predict = prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
 
@@ -52,7 +71,8 @@ class GrpcTransport:
         try:
             response = await _result_of(self._predict.future(request, timeout=deadline))
         except grpc.RpcError as error:
-            raise self._translated(error, deadline) from None
+            raise await self._translated(error, deadline) from None
+        self._was_answered = True
         try:
             return {name: _values(name, tensor) for name, tensor in response.outputs.items()}
         except (TypeError, ValueError) as error:
@@ -62,25 +82,38 @@ class GrpcTransport:
         """See `Transport.close`."""
         self._channel.close()
 
-    def _translated(self, error: Any, deadline: float) -> ServingError:
+    async def _translated(self, error: Any, deadline: float) -> ServingError:
         code, details = error.code(), error.details() or ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return errors.deadline_exceeded(self._address, deadline)
         if code in _PERHAPS_TEMPORARY:
-            return self._perhaps_temporary(code, details)
+            return await self._perhaps_temporary(code, details)
         if code == grpc.StatusCode.NOT_FOUND or names.UNKNOWN_VERSION_LABEL in details:
             return errors.model_not_found(self._address, self._model, details)
         if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
             return errors.refused(self._address, details)
         return errors.failed(self._address, f"{code.name} {details}")
 
-    def _perhaps_temporary(self, code: Any, details: str) -> ServingError:
+    async def _perhaps_temporary(self, code: Any, details: str) -> ServingError:
         """Distinguishes by their text the faults for which gRPC itself uses these codes."""
         if any(text in details for text in _NO_CONNECTION):
-            return errors.unreachable(self._address, details)
+            return await self._no_connection(details)
         if "larger than max" in details:
             return errors.refused(self._address, f"{details}; a smaller --batch-size may help")
         return errors.unavailable(self._address, f"{code.name} {details}")
+
+    async def _no_connection(self, details: str) -> ServingError:
+        if not self._was_answered and self._proxy is None and self._port is not None:
+            explained = await explain_failure(self._address, self._host, self._port, self._protocol, details)
+            if explained is not None:
+                return explained
+        return errors.unreachable(self._address, details)
+
+
+def channel_options(address: str) -> list[tuple[str, int]]:
+    """Options of a channel to a server."""
+    may_use_proxy = not is_this_machine(host_and_port(address)[0])
+    return [*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(may_use_proxy))]
 
 
 def predict_request(
@@ -109,9 +142,9 @@ def predict_request(
 
 def _open_channel(address: str, tls: Tls | None) -> Any:
     if tls is None:
-        return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        return grpc.insecure_channel(address, options=channel_options(address))
     credentials = grpc.ssl_channel_credentials(_pem(tls.ca), _pem(tls.key), _pem(tls.certificate))
-    return grpc.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+    return grpc.secure_channel(address, credentials, options=channel_options(address))
 
 
 def _pem(path: str | None) -> bytes | None:

@@ -14,25 +14,38 @@ from serving import names
 from serving.client import errors
 from serving.client.answers import Outputs
 from serving.client.errors import ServerFailed, ServingError
+from serving.client.protocols import Protocol, explain_failure
+from serving.client.proxies import Proxy, describe_address, rest_proxy
 from serving.client.transport import ServedModel, Tls
 from tfrecords_builder.errors import UserError
 
 _OK, _BAD_REQUEST, _NOT_FOUND, _GATEWAY_TIMEOUT = 200, 400, 404, 504
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LARGEST_PORT = 65_535
 _TEMPORARY = (429, 502, 503)  # 502 is the reply of a proxy whose server is restarting
 
 
 class RestTransport:
-    """Keeps connections to one server open, as many as there are requests at the same time."""
+    """Keeps connections to one server open, as many as there are requests at the same time.
+
+    Raises:
+        UserError: if the address is no address, or a file of `tls` or the proxy cannot be used.
+    """
 
     def __init__(self, address: str, model: ServedModel, tls: Tls | None) -> None:
-        self._address = address
+        base = _base_url(address, tls)
+        port = base.port or _DEFAULT_PORTS[base.scheme]
         self._model = model
-        base = address if "://" in address else f"{'http' if tls is None else 'https'}://{address}"
-        self._url = base.rstrip("/") + predict_path(model)
+        self._url = str(base).rstrip("/") + predict_path(model)
+        self._place = base.host, port
+        self._proxy = rest_proxy(base.scheme, base.host, port)
+        self._address = describe_address(address, base.host, self._proxy)
+        self._protocol = Protocol(grpc=False, encrypted=base.scheme == "https")
+        self._was_answered = False
+        context = _tls_context(tls or Tls()) if self._protocol.encrypted else True
         self._http = httpx.AsyncClient(
-            verify=_tls_context(tls) if tls is not None else True,
+            transport=_http_transport(self._proxy, context),
             timeout=None,  # noqa: S113 (every call has a deadline)
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         )
 
     async def call(self, signature: str, images: Sequence[bytes], deadline: float) -> Outputs:
@@ -46,11 +59,9 @@ class RestTransport:
                 )
         except TimeoutError:
             raise errors.deadline_exceeded(self._address, deadline) from None
-        except (httpx.ConnectError, httpx.ProxyError) as error:
-            raise errors.unreachable(self._address, str(error)) from None
-        except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise errors.unavailable(self._address, f"it closed the connection: {reason}") from None
+        except (httpx.TransportError, OSError) as error:  # httpx lets some errors of TLS through
+            raise await self._no_reply(error) from None
+        self._was_answered = True
         if response.status_code != _OK:
             raise self._error_of(response, deadline)
         return self._outputs_of(response)
@@ -58,6 +69,19 @@ class RestTransport:
     async def close(self) -> None:
         """See `Transport.close`."""
         await self._http.aclose()
+
+    async def _no_reply(self, error: httpx.TransportError | OSError) -> ServingError:
+        detail = _reason(error)
+        refusal = detail if isinstance(error, httpx.ConnectError | httpx.ProxyError | OSError) else None
+        if not self._was_answered and self._proxy is None:
+            explained = await explain_failure(self._address, *self._place, self._protocol, refusal)
+            if explained is not None:
+                return explained
+        if isinstance(error, ssl.SSLError):
+            return errors.not_trusted(self._address, detail)
+        if refusal is not None:
+            return errors.unreachable(self._address, refusal)
+        return errors.unavailable(self._address, f"it closed the connection: {detail}")
 
     def _outputs_of(self, response: httpx.Response) -> Outputs:
         try:
@@ -70,6 +94,11 @@ class RestTransport:
 
     def _error_of(self, response: httpx.Response, deadline: float) -> ServingError:
         code, message = response.status_code, _error_message(response)
+        if code not in (*_TEMPORARY, _GATEWAY_TIMEOUT) and message is None:
+            moved_to = response.headers.get("location")
+            detail = f"it redirects to {moved_to}" if moved_to else response.text[:200]
+            return errors.another_server(self._address, f"HTTP {code} {detail}")
+        message = message or response.text[:200]
         if code in _TEMPORARY:
             return errors.unavailable(self._address, f"HTTP {code} {message}")
         if code == _GATEWAY_TIMEOUT:
@@ -104,6 +133,39 @@ def predict_body(signature: str, images: Sequence[bytes]) -> bytes:
     ).encode()
 
 
+def _base_url(address: str, tls: Tls | None) -> httpx.URL:
+    """The URL of a server.
+
+    Raises:
+        UserError: if the address is neither HOST:PORT nor a URL of HTTP.
+    """
+    scheme = "http" if tls is None else "https"
+    try:
+        url = httpx.URL(address if "://" in address else f"{scheme}://{address}")
+    except (httpx.InvalidURL, ValueError):
+        url = None
+    if url is None or url.scheme not in _DEFAULT_PORTS or not url.host or (url.port or 0) > _LARGEST_PORT:
+        raise UserError(
+            f"the address of a REST API must be HOST:PORT or an http:// URL. Received: {address!r}"
+        )
+    return url
+
+
+def _http_transport(proxy: Proxy | None, verify: ssl.SSLContext | bool) -> httpx.AsyncHTTPTransport:
+    """Connections without limits of their own.
+
+    Raises:
+        UserError: if the proxy cannot be used.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    try:
+        return httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy.url if proxy else None)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise UserError(
+            f"{proxy} cannot be used: {error}; name an http:// proxy, or unset the variable"
+        ) from None
+
+
 def _tls_context(tls: Tls) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca)
@@ -121,8 +183,17 @@ def _decoded(output: str, values: list[Any]) -> list[Any]:
     return [base64.b64decode(value[names.BASE64_KEY]) for value in values]
 
 
-def _error_message(response: httpx.Response) -> str:
+def _reason(error: BaseException) -> str:
+    """The text of an error, or of the first of its causes that has one."""
+    cause: BaseException | None = error
+    while cause is not None and not str(cause):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause) if cause is not None else type(error).__name__
+
+
+def _error_message(response: httpx.Response) -> str | None:
+    """The message of TensorFlow Serving; None if another server has answered."""
     try:
         return str(response.json()[names.ERROR_KEY])
     except (ValueError, KeyError, TypeError):
-        return response.text[:200]
+        return None

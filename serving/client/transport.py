@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from serving.client.answers import Outputs
 from serving.names import MODEL_NAME
@@ -61,6 +62,15 @@ class ServedModel:
         if self.version is not None:
             return f"model {self.name!r}, version {self.version}"
         return f"model {self.name!r}" + (f", label {self.label!r}" if self.label is not None else "")
+
+
+def host_and_port(address: str) -> tuple[str, int | None]:
+    """Host and port of an address; no port for addresses that are not HOST:PORT, as `unix:/path`."""
+    try:
+        parts = urlsplit(f"//{address}")
+        return parts.hostname or "", parts.port
+    except ValueError:
+        return address, None
 
 
 class Transport(Protocol):

@@ -1,5 +1,6 @@
 """`python -m serving.load`: puts a server under load over real connections, and measures its answers."""
 
+import asyncio
 import dataclasses
 import functools
 import itertools
@@ -8,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from serving.client.transport import TransportName
+from serving.client.protocols import Protocol, explain_failure
+from serving.client.transport import TransportName, host_and_port
 from serving.load.clients import Connect, run_clients
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.load.memory import memory_readings
@@ -134,11 +136,18 @@ def _check_that_server_answers(config: LoadConfig, connect: Connect, request: by
     connection = connect()
     error = connection.send(request)
     connection.close()
-    if error is not None:
-        raise UserError(
-            f"the server at {config.server} did not answer over {config.transport}: {error}; "
-            f"check that it is running and serves the model {config.model!r}"
-        )
+    if error is None:
+        return
+    host, port = host_and_port(config.server)
+    wanted = Protocol(grpc=config.transport == "grpc", encrypted=False)
+    if port is not None:
+        explained = asyncio.run(explain_failure(config.server, host, port, wanted, refusal=None))
+        if explained is not None:
+            raise explained
+    raise UserError(
+        f"the server at {config.server} did not answer over {config.transport}: {error}; "
+        f"check that it is running and serves the model {config.model!r}"
+    )
 
 
 def _rate_without_server(config: LoadConfig, images: Sequence[bytes]) -> list[float]:

@@ -53,11 +53,11 @@ class GrpcConnection:
     def __init__(self, address: str, deadline: float) -> None:
         import grpc
 
-        from serving.client.grpc_transport import CHANNEL_OPTIONS
+        from serving.client.grpc_transport import channel_options
 
         self._deadline = deadline
         self._error: type[Exception] = grpc.RpcError
-        self._channel: Any = grpc.insecure_channel(address, CHANNEL_OPTIONS)
+        self._channel: Any = grpc.insecure_channel(address, channel_options(address))
         self._predict: Any = self._channel.unary_unary(_PREDICT)  # takes and returns serialized messages
 
     def send(self, request: bytes) -> str | None:

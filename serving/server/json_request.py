@@ -343,7 +343,8 @@ def _kind(value: Any) -> str:
     """RapidJSON's name of the type of a value; `true` and `false` are types of their own."""
     if value is None or isinstance(value, bool):
         return {None: "Null", True: "True", False: "False"}[value]
-    return {str: "String", list: "Array", dict: "Object"}.get(type(value), "Number")
+    kinds: dict[type, str] = {str: "String", list: "Array", dict: "Object"}
+    return kinds.get(type(value), "Number")
 
 
 def _shape(array: NDArray[Any]) -> str:

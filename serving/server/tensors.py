@@ -15,8 +15,8 @@ Arrays = dict[str, NDArray[Any]]
 """The inputs or outputs of a signature, by name. Strings are arrays of Python objects, of type `bytes`."""
 
 MOST_DIMENSIONS = 32
-"""Most dimensions of an input. With more, TensorFlow would end the process: it reads strings with NumPy's older
-iterators, which have this limit, and does not check that it got one."""
+"""Most dimensions of an input. With more, TensorFlow would end the process: it reads strings with older
+iterators of NumPy, which have this limit, and does not check that it got one."""
 
 _TYPED_FIELDS = {
     tf.float32: "float_val",

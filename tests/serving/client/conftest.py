@@ -343,5 +343,5 @@ def images() -> list[bytes]:
 
 @pytest.fixture
 def broken_image() -> bytes:
-    """A file with the header of an image and nothing else of it: only the server notices."""
-    return encoded_image(77)[:60] + UNDECODABLE
+    """A file that is an image as far as its header tells: only the server notices."""
+    return encoded_image(77) + UNDECODABLE

@@ -23,8 +23,6 @@ from serving.client import (
 
 from .conftest import encoded_image, heatmap_of, overlay_of, probability_of
 
-NO_RETRIES = Limits(retries=0)
-
 
 @pytest.fixture
 def client(server, transport):
@@ -284,13 +282,6 @@ def test_unknown_transport():
 def test_version_and_label_exclude_each_other():
     with pytest.raises(ValueError, match="not both"):
         ServedModel(version=1, label="stable")
-
-
-def test_something_else_answers_at_the_address(server, images):
-    """The address is that of another server, as with a mistyped port."""
-    grpc_port_for_rest = server.address("grpc")
-    with Client(grpc_port_for_rest, "rest", limits=NO_RETRIES) as client, pytest.raises(ServerUnavailable):
-        client.predict(images)
 
 
 def test_rest_needs_no_tensorflow(server, images, tmp_path):
