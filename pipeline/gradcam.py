@@ -16,25 +16,47 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
+    from pipeline.runs import Run
 
-def gradcam(model: "keras.Model", images: Any, *, threshold: float = 0.5) -> "tf.Tensor":
-    """Computes Grad-CAM heatmaps.
+
+def gradcam(model: "Run | keras.Model", images: Any, *, threshold: float | None = None) -> "tf.Tensor":
+    """Computes Grad-CAM heatmaps, which explain the labels that a run gives to images.
 
     Every call splits the model anew; for many batches, make one `pipeline.explanation.GradCam`.
 
     Args:
-        model: a model that `pipeline.model.build_model` made.
+        model: what `pipeline.runs.load` returned, the model in it, or another model, which needs a threshold.
         images: (batch, side, side, 1), any numeric dtype, 0 to 255, preprocessed as in the records.
-        threshold: probability from which the label is PNEUMONIA. The heatmap explains the label.
+        threshold: probability from which the label is PNEUMONIA. None for the run's operating point.
 
     Returns:
         float32 (batch, side, side), 0 to 1.
+
+    Raises:
+        ValueError: if the model belongs to no run and no threshold is given, or if images have another shape.
     """
     import tensorflow as tf
 
     from pipeline.explanation import GradCam
+    from pipeline.runs import Run
 
-    return GradCam(model)(tf.convert_to_tensor(images), threshold)[1]
+    if threshold is None:
+        threshold = _threshold_of(model)
+    batch = tf.convert_to_tensor(images)
+    if batch.shape.rank != 4:  # noqa: PLR2004 - (batch, height, width, channels)
+        raise ValueError(f"images must have the shape (batch, side, side, 1). Received: {tuple(batch.shape)}")
+    return GradCam(model.model if isinstance(model, Run) else model)(batch, threshold)[1]
+
+
+def _threshold_of(model: "Run | keras.Model") -> float:
+    """The threshold of a run, or of the run that a model belongs to."""
+    operating_point = getattr(model, "operating_point", None)
+    if operating_point is None:
+        raise ValueError(
+            "a model that belongs to no run has no threshold, so that it gives no label to explain: give "
+            "threshold=..., or what pipeline.runs.load returns. Received: threshold=None"
+        )
+    return float(operating_point.threshold)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ class GradCam:
         self._convolutions = keras.Model(model.inputs[0], features)
         self._head = keras.Model(features, model.get_layer(LOGIT).output)
 
-    def __call__(self, images: tf.Tensor, threshold: float = 0.5) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(self, images: tf.Tensor, threshold: float) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes probabilities and heatmaps of a batch.
 
         The explained score is the logit where the label is PNEUMONIA, and the negated logit where the label

@@ -1,10 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline import runs
 from pipeline.explanation import GradCam
 from pipeline.gradcam import gradcam
 from pipeline.model import FEATURES, LOGIT, build_model
+from pipeline.runs import Run
 from pipeline.training.settings import ModelConfig
 
 
@@ -48,15 +52,62 @@ def test_it_is_the_gradient_weighted_sum_of_the_features(model, images, in_graph
 
 
 def test_the_probability_is_the_models_own(model, images):
-    probability, _ = GradCam(model)(tf.constant(images))
+    probability, _ = GradCam(model)(tf.constant(images), threshold=0.5)
 
     np.testing.assert_allclose(probability, model(images)[:, 0], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def run(finished_run) -> Run:
+    return runs.load(finished_run)
+
+
+def with_threshold(run: Run, threshold: float) -> Run:
+    return dataclasses.replace(
+        run, operating_point=dataclasses.replace(run.operating_point, threshold=threshold)
+    )
+
+
+@pytest.mark.parametrize("label", ["NORMAL", "PNEUMONIA"])
+def test_the_label_that_the_run_gives_is_explained(run, images, label):
+    probabilities = np.sort(run.model(images)[:, 0])
+    threshold = float(np.nextafter(probabilities[-1], 1) if label == "NORMAL" else probabilities[0])
+    normal, pneumonia = (GradCam(run.model)(tf.constant(images), t)[1].numpy() for t in (1.1, 0.0))
+
+    heatmaps = gradcam(with_threshold(run, threshold), images).numpy()
+
+    np.testing.assert_array_equal(heatmaps, normal if label == "NORMAL" else pneumonia)
+    assert not np.array_equal(normal, pneumonia)
+
+
+def test_the_model_of_a_run_knows_its_operating_point(run, images):
+    expected = GradCam(run.model)(tf.constant(images), run.operating_point.threshold)[1]
+
+    np.testing.assert_array_equal(gradcam(run, images), expected)
+    np.testing.assert_array_equal(gradcam(run.model, images), expected)
+
+
+def test_a_threshold_that_is_given_decides(run, images):
+    for threshold in (0.0, 1.1):
+        expected = GradCam(run.model)(tf.constant(images), threshold)[1]
+        for model in (run, run.model):
+            np.testing.assert_array_equal(gradcam(model, images, threshold=threshold), expected)
+
+
+def test_a_model_of_no_run_needs_a_threshold(model, images):
+    with pytest.raises(ValueError, match=r"threshold=\.\.\., or what pipeline\.runs\.load returns"):
+        gradcam(model, images)
+
+
+def test_images_without_a_batch(run, images):
+    with pytest.raises(ValueError, match=r"\(batch, side, side, 1\)\. Received: \(32, 32\)"):
+        gradcam(run, images[0, ..., 0])
 
 
 def test_heat_lies_between_0_and_1_even_where_nothing_speaks_for_the_label(model):
     blank = np.zeros((2, 32, 32, 1), np.uint8)
 
-    heatmaps = gradcam(model, blank).numpy()
+    heatmaps = gradcam(model, blank, threshold=0.5).numpy()
 
     assert np.isfinite(heatmaps).all()
     assert heatmaps.min() >= 0
