@@ -6,19 +6,23 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.operating_point import FILE_NAME as OPERATING_POINT
 from pipeline.operating_point import OperatingPoint
-from tfrecords_builder import Preprocessing, continuing, manifest, storage
-from tfrecords_builder.errors import UserError
+from tfrecords_builder import Preprocessing, continuing, manifest, ownership, storage
+from tfrecords_builder.errors import UserError, first_line
 from tfrecords_builder.manifest import Manifest
+from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, below
 
 if TYPE_CHECKING:
     import keras
@@ -29,6 +33,59 @@ MODEL = "model.keras"
 HISTORY = "history.csv"
 LOGS = "logs"
 EVALUATION = "evaluation"
+CHECKPOINT = "checkpoint"
+SEARCH = "search"
+SEARCH_SETTINGS = "settings.json"
+
+_MANIFEST = re.escape(manifest.FILE_NAME)
+
+EVALUATION_FILES = OwnedFiles(
+    "an evaluation",
+    {
+        r"metrics\.json": b'"schema_version"',
+        r"predictions\.csv": b"^source,patient,",
+        r"report\.html": b"<title>Evaluation of ",
+        r"\w+\.png": PNG_SIGNATURE + b"|tEXtSoftware\0Matplotlib",
+    },
+)
+CHECKPOINT_FILES = OwnedFiles(
+    "a checkpoint", {r"latest\.json": b'"weights"', r"epoch-\d+(-step-\d+)?\.weights\.h5": b"HDF"}
+)
+TRAINING_FILES = OwnedFiles(
+    "a training",
+    {
+        r"config\.json": b'"target_sensitivity"',
+        r"environment\.json": b'"keras_backend"',
+        _MANIFEST: b'"builder_version"',
+        r"history\.csv": b"^epoch,",
+        r"model\.keras": b"pneumonia_classifier",
+        r"operating_point\.json": b'"target_sensitivity"',
+        **below(LOGS, {r"(train|validation)/events\.out\.tfevents\..*": b""}),
+        **below(CHECKPOINT, CHECKPOINT_FILES.signatures),
+        **below(EVALUATION, EVALUATION_FILES.signatures),
+    },
+)
+_KERAS_TUNER_FILES = {
+    r"\w+\.json": b'^{}$|"ongoing_trials"',
+    r"trial_\w+/trial\.json": b'"trial_id"',
+    r"trial_\w+/build_config\.json": b'"input_shape"',
+    r"trial_\w+/checkpoint\.weights\.h5": b"HDF",
+}
+RUN_FILES = OwnedFiles(
+    "a run folder",
+    {
+        **TRAINING_FILES.signatures,
+        **below(
+            SEARCH,
+            {
+                r"settings\.json": b'"trial_epochs"',
+                r"leaderboard\.csv": b"^rank,",
+            },
+        ),
+        **below(rf"{SEARCH}/(hyperband|bayesian|random)", _KERAS_TUNER_FILES),
+        **below(rf"{SEARCH}/earlier-[0-9a-f]+", TRAINING_FILES.signatures),
+    },
+)
 
 _PACKAGES = (
     "tensorflow",
@@ -51,7 +108,7 @@ class Run:
     """The run folder, a path or a URL."""
     model: "keras.Model"
     """Computes in float32, from images (batch, side, side, 1) with values 0 to 255 to probabilities of
-    pneumonia, float32 (batch, 1)."""
+    pneumonia, float32 (batch, 1). It has the operating point as an attribute, too."""
     preprocessing: Preprocessing
     """The preprocessing of the images that it was trained with."""
     operating_point: OperatingPoint
@@ -77,13 +134,21 @@ def load(run: str) -> Run:
                 f"{run!r} has no {name}, so it is no finished run: train one with "
                 f"`python -m pipeline.train RECORDS {run}` (the same command continues one that was stopped)"
             )
-    return Run(
-        folder=run,
-        model=storage.read_with(storage.join(run, MODEL), keras.saving.load_model),
-        preprocessing=manifest.load(run).preprocessing,
-        operating_point=OperatingPoint.from_json(storage.read(storage.join(run, OPERATING_POINT))),
-        config=json.loads(storage.read(storage.join(run, CONFIG))),
-    )
+    preprocessing = manifest.load(run).preprocessing
+    try:
+        model = storage.read_with(storage.join(run, MODEL), keras.saving.load_model)
+        model.operating_point = OperatingPoint.from_json(storage.read(storage.join(run, OPERATING_POINT)))
+        return Run(
+            folder=run,
+            model=model,
+            preprocessing=preprocessing,
+            operating_point=model.operating_point,
+            config=stored_config(run),
+        )
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"the run {run!r} cannot be loaded ({first_line(error)}): restore its files, or train it anew"
+        ) from None
 
 
 def check_same_preprocessing(run: Run, content: Manifest, records: str) -> None:
@@ -99,7 +164,54 @@ def check_same_preprocessing(run: Run, content: Manifest, records: str) -> None:
         )
 
 
-def begin(run: str, config: Mapping[str, Any], content: Manifest, environment: Mapping[str, Any]) -> None:
+def refuse_foreign_folder(run: str, *, overwrite: bool) -> None:
+    """Refuses a folder that holds files which no command writes into a run folder.
+
+    A run that is continued may hold others: it neither reads nor replaces them.
+
+    Args:
+        run: the folder, a path or a URL; there may be nothing.
+        overwrite: whether the run is to be replaced.
+
+    Raises:
+        UserError: naming the first unknown file.
+    """
+    beginnings = (CONFIG, f"{SEARCH}/{SEARCH_SETTINGS}")
+    if overwrite or not any(ownership.is_owned(run, name, RUN_FILES) for name in beginnings):
+        ownership.refuse_unknown_files(run, RUN_FILES)
+
+
+def refuse_other_records(run: str, content: Manifest, records: str, records_before: str) -> None:
+    """Refuses to continue a run on other records than those it was begun with. Their path does not matter.
+
+    Args:
+        run: the run folder, a path or a URL.
+        content: the `dataset.json` of the records that are given now.
+        records: where these records are.
+        records_before: where the records were when the run was begun. This is compared if the run folder has
+            no `dataset.json`, as that of a search that an earlier version began.
+
+    Raises:
+        UserError: if they are not the same.
+    """
+    if storage.exists(storage.join(run, manifest.FILE_NAME)):
+        are_the_same = manifest.load(run) == content
+    else:
+        are_the_same = records.rstrip("/") == records_before.rstrip("/")
+    if not are_the_same:
+        raise UserError(
+            f"{run!r} was begun with other records than those in {records!r} (their {manifest.FILE_NAME} "
+            "differs): give the same records to continue it, choose another folder, or use --overwrite"
+        )
+
+
+def begin(
+    run: str,
+    config: Mapping[str, Any],
+    content: Manifest,
+    environment: Mapping[str, Any],
+    may_differ: Collection[str] = (),
+) -> None:
     """Writes what is known before the training starts. A run folder that was begun before is only checked.
 
     Args:
@@ -107,6 +219,7 @@ def begin(run: str, config: Mapping[str, Any], content: Manifest, environment: M
         config: the settings that decide the trained model.
         content: the `dataset.json` of the records.
         environment: what `describe_environment` returned.
+        may_differ: names of settings in `config` that are not compared.
 
     Raises:
         UserError: if the folder was begun with another `config`; the message names the first difference.
@@ -116,15 +229,29 @@ def begin(run: str, config: Mapping[str, Any], content: Manifest, environment: M
         storage.write(storage.join(run, manifest.FILE_NAME), content.to_json())
         storage.write(storage.join(run, ENVIRONMENT), json.dumps(environment, indent=2) + "\n")
     # Last, so that a folder with a config.json has the other two files as well.
-    continuing.begin_or_continue(path, config, f"{run!r} was begun")
+    continuing.begin_or_continue(path, config, f"{run!r} was begun", may_differ)
 
 
 def delete(run: str) -> None:
-    """Deletes the run folder, if there is one."""
-    if storage.exists(run):
-        import tensorflow as tf
+    """Deletes the files of a run folder, if there is one."""
+    ownership.delete_owned(run, RUN_FILES)
 
-        tf.io.gfile.rmtree(run)
+
+def set_training_aside(run: str) -> str:
+    """Moves a training, with its evaluation, away from where a search trains a better architecture.
+
+    Returns:
+        The folder that holds it now: a run folder below `search/`.
+    """
+    digest = hashlib.sha256(storage.read(storage.join(run, CONFIG)).encode()).hexdigest()
+    target = storage.join(run, SEARCH, f"earlier-{digest[:8]}")
+    # This file stays, too: it says which records the search was begun with.
+    storage.write(
+        storage.join(target, manifest.FILE_NAME), storage.read(storage.join(run, manifest.FILE_NAME))
+    )
+    moved = {name: signature for name, signature in TRAINING_FILES.signatures.items() if name != _MANIFEST}
+    ownership.move_owned(run, OwnedFiles(TRAINING_FILES.kind, moved), target, last=CONFIG)
+    return target
 
 
 def is_finished(run: str) -> bool:
@@ -132,10 +259,16 @@ def is_finished(run: str) -> bool:
     return storage.exists(storage.join(run, OPERATING_POINT))
 
 
+def stored_config(run: str) -> dict[str, Any]:
+    """The content of `config.json`; empty if the folder was not begun."""
+    path = storage.join(run, CONFIG)
+    return continuing.read_json(path) if storage.exists(path) else {}
+
+
 def stored_environment(run: str) -> dict[str, Any]:
     """The content of `environment.json`; empty if the folder was not begun."""
     path = storage.join(run, ENVIRONMENT)
-    return dict(json.loads(storage.read(path))) if storage.exists(path) else {}
+    return continuing.read_json(path) if storage.exists(path) else {}
 
 
 def describe_environment(seed: int, precision: str) -> dict[str, Any]:

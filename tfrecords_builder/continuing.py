@@ -1,7 +1,7 @@
 """Long work that the same command continues after a stop, but only with the settings it was begun with."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tfrecords_builder import storage
@@ -10,13 +10,16 @@ from tfrecords_builder.errors import UserError
 CONTINUE_OR_START_ANEW = "give the same settings to continue it, choose another folder, or use --overwrite"
 
 
-def begin_or_continue(path: str, settings: Mapping[str, Any], what: str) -> bool:
+def begin_or_continue(
+    path: str, settings: Mapping[str, Any], what: str, may_differ: Collection[str] = ()
+) -> bool:
     """Writes the settings of a piece of work, or compares them with those it was begun with.
 
     Args:
         path: JSON file of the settings; a path or a URL.
         settings: what decides the result.
         what: names the work in the error, as in `'run' was begun`.
+        may_differ: names of settings that are not compared.
 
     Returns:
         Whether the work was begun before and is to be continued.
@@ -27,8 +30,26 @@ def begin_or_continue(path: str, settings: Mapping[str, Any], what: str) -> bool
     if not storage.exists(path):
         storage.write(path, json.dumps(settings, indent=2) + "\n")
         return False
-    refuse_other_settings(what, json.loads(storage.read(path)), settings, CONTINUE_OR_START_ANEW)
+    compared = {name: value for name, value in settings.items() if name not in may_differ}
+    refuse_other_settings(what, read_json(path), compared, CONTINUE_OR_START_ANEW)
     return True
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Reads a file of settings.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    try:
+        content = json.loads(storage.read(path))
+    except ValueError as error:
+        raise UserError(
+            f"{path!r} is damaged ({error}): restore it, choose another folder, or use --overwrite"
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path!r} is damaged (it is no JSON object): restore it, or use --overwrite")
+    return content
 
 
 def refuse_other_settings(what: str, before: Mapping[str, Any], now: Mapping[str, Any], remedy: str) -> None:

@@ -45,6 +45,11 @@ def describe_file_error(error: BaseException) -> str | None:
     return None
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type if it has none."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def _describe_os_error(error: OSError) -> str | None:
     if error.errno is None or (error.filename is None and error.errno not in _REASONS_WITHOUT_FILE):
         return None

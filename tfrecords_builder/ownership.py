@@ -73,9 +73,10 @@ def is_owned(folder: str, path: str, owned: OwnedFiles) -> bool:
 
 
 def has_signature(path: str, signature: bytes) -> bool:
-    """Whether the beginning of a file contains what a regular expression matches."""
-    if not storage.is_url(path) and (Path(path).is_symlink() or not Path(path).is_file()):
-        return False  # to read a pipe might never end
+    """Whether there is a file, and its beginning contains what a regular expression matches."""
+    is_file = storage.exists(path) if storage.is_url(path) else Path(path).is_file()
+    if not is_file or Path(path).is_symlink():  # to read a pipe might never end
+        return False
     return re.search(signature, storage.read_beginning(path, SIGNATURE_WITHIN), re.DOTALL) is not None
 
 

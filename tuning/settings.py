@@ -3,7 +3,11 @@
 import dataclasses
 from typing import Literal
 
+from pipeline.training.settings import MAY_DIFFER as MAY_DIFFER_IN_TRAINING
 from pipeline.training.settings import TrainConfig
+
+MAY_DIFFER = (*MAY_DIFFER_IN_TRAINING, "max_trials")
+"""Settings that may change when a search continues."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,7 +17,11 @@ class SearchConfig(TrainConfig):
     The search varies the numbers of blocks, filters, convolutions and dense units, the dropout and the
     learning rate; --learning-rate and the --model options have no effect, except --model.standardize. Then it
     trains the best combination from the beginning, for --epochs with --patience. The other options apply to
-    the trials and to this training alike. The same command continues a search that was stopped.
+    the trials and to this training alike.
+
+    The same command continues a search that was stopped. With more --max-trials it extends the search, also
+    one that is finished; the best combination is trained anew only if it is another one then. More --epochs
+    extend its training.
 
     Raises:
         ValueError: if a search is impossible with these settings.
@@ -23,7 +31,8 @@ class SearchConfig(TrainConfig):
     """How KerasTuner chooses the trials: `random` at random, `bayesian` from the results so far, `hyperband`
     by starting many trials with few epochs and giving more epochs to the best of them."""
     max_trials: int = 20
-    """Largest number of trials. Each trial trains one architecture with one learning rate."""
+    """Number of trials, unless there are fewer combinations. Each trial trains one architecture with one
+    learning rate. More than before extend a search."""
     trial_epochs: int = 8
     """Largest number of epochs of each trial."""
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import logging
+import math
 from typing import Any
 
 import keras
 import keras_tuner
 
+from pipeline.input.examples import refusing_damage
 from pipeline.training.recipe import MONITOR, add_augmentation, build_classifier, compile_model
 from pipeline.training.settings import ModelConfig, Precision, TrainConfig
 
@@ -54,6 +56,10 @@ class SearchSpace(keras_tuner.HyperModel):
 
         Returns:
             The Keras history of the training.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: if the loss becomes NaN.
+            UserError: if a shard of the records is damaged.
         """
         config = self.training_config(hp)
         logger.info(
@@ -62,8 +68,9 @@ class SearchSpace(keras_tuner.HyperModel):
             config.learning_rate,
             model.count_params(),
         )
-        callbacks = [keras.callbacks.SwapEMAWeights(), *kwargs.pop("callbacks", ())]
-        history = model.fit(*args, callbacks=callbacks, **kwargs)
+        callbacks = [keras.callbacks.SwapEMAWeights(), _EndAtNaN(), *kwargs.pop("callbacks", ())]
+        with refusing_damage(self.base.records):
+            history = model.fit(*args, callbacks=callbacks, **kwargs)
         logger.info("       %s %.4f", MONITOR, min(history.history[MONITOR]))
         return history
 
@@ -82,3 +89,9 @@ class SearchSpace(keras_tuner.HyperModel):
         )
         rate = hp.Float("learning_rate", 5e-4, 8e-3, sampling="log")
         return dataclasses.replace(self.base, model=model, learning_rate=rate)
+
+
+class _EndAtNaN(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if not all(math.isfinite((logs or {})[name]) for name in ("loss", MONITOR)):
+            raise keras_tuner.errors.FailedTrialError(f"the loss became NaN in epoch {epoch + 1}")

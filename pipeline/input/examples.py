@@ -1,6 +1,7 @@
 """Reads shards as serialized tf.train.Examples and parses batches of them into images and labels."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -59,17 +60,33 @@ def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_jpeg(encoded, channels=1, dct_method="INTEGER_ACCURATE")
 
 
+_ITERATOR = "IteratorGetNext"
+"""Operation that TensorFlow's errors name if they arose while records were read, and not in the model."""
+_AROUND_THE_REASON = re.compile(
+    r"Graph execution error:|Detected at node .*|<stack traces .*|\s*File \".*|Traceback .*"
+    r"|Error in user-defined function .*?Iterator::\S*: |\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*"
+)
+
+
 @contextlib.contextmanager
 def refusing_damage(folder: str) -> Iterator[None]:
-    """Turns TensorFlow's error for a damaged shard into the user's.
+    """Turns TensorFlow's error for a shard that is damaged, or cannot be read, into the user's.
 
     Raises:
-        UserError: if the block meets a damaged shard.
+        UserError: if the block meets such a shard.
     """
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+    except tf.errors.OpError as error:
+        if _ITERATOR not in error.message:
+            raise
         raise UserError(
-            f"a shard of {folder!r} is damaged ({error.message.splitlines()[0]}): "
+            f"a shard of {folder!r} is damaged or cannot be read ({_reason(error.message)}): "
             f"`python -m tfrecords_builder.verify {folder}` names every damaged shard"
         ) from None
+
+
+def _reason(message: str) -> str:
+    """The line of TensorFlow's message that says what is wrong, without where in the graph it was found."""
+    lines = (_AROUND_THE_REASON.sub("", line).strip() for line in message.splitlines())
+    return next((line for line in lines if line), "unknown reason")

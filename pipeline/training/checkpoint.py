@@ -5,20 +5,22 @@ a new name. Then one small file is replaced, in a single rename: it names the we
 the random numbers, the metrics so far and the history. The best averaged weights become `model.keras`.
 """
 
+import csv
 import dataclasses
 import json
 import logging
+import math
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from pipeline import runs
-from tfrecords_builder import storage
+from tfrecords_builder import continuing, ownership, storage
+from tfrecords_builder.errors import UserError, first_line
 
-FOLDER = "checkpoint"
 POINTER = "latest.json"
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
     """Keras callback that saves the training, keeps the best model and stops when it no longer improves.
 
     What is validated and kept as a model is the moving average of the weights.
+
+    If the loss is no longer a number, it stops the training and keeps the checkpoint before.
 
     Args:
         run: the run folder, a path or a URL.
@@ -77,14 +81,14 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         Returns:
             The position from which the training continues.
         """
-        pointer = storage.join(self.run, FOLDER, POINTER)
+        pointer = storage.join(self.run, runs.CHECKPOINT, POINTER)
         if not storage.exists(pointer):
             return self._position
-        state = json.loads(storage.read(pointer))
+        state = continuing.read_json(pointer)
         model.optimizer.build(model.trainable_variables)
         # Keras makes the variables of the metrics at the first batch. Evaluating one changes no weight.
         model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1,)))
-        storage.read_with(storage.join(self.run, FOLDER, state["weights"]), model.load_weights)
+        _load_weights(model, storage.join(self.run, runs.CHECKPOINT, state["weights"]))
         _assign(_random_states(model), state["random_states"])
         self._metrics_so_far = state["metrics"]
         self._seconds_so_far = state["seconds"]
@@ -95,7 +99,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
     @property
     def has_ended(self) -> bool:
         """Whether there was no better epoch for `patience` epochs."""
-        return len(self.history) - self._best_epoch() >= self.patience
+        return epochs_without_better(self.history, self.monitor) >= self.patience
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the clock. An epoch that was stopped within continues its time and its metrics."""
@@ -121,9 +125,10 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         """Saves a checkpoint of the epoch, and the model if it is the best so far."""
         super().on_epoch_end(epoch, logs)
         row = {name: float(value) for name, value in (logs or {}).items()}
+        self._refuse_lost_loss([row["loss"], row[self.monitor]])
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.history.append({"epoch": epoch + 1, "seconds": time.monotonic() - self._epoch_started} | row)
-        is_best = self._best_epoch() == len(self.history)
+        is_best = epochs_without_better(self.history, self.monitor) == 0
         if is_best:
             storage.write_with(storage.join(self.run, runs.MODEL), self.inference_model.save)
         self._position, self._seconds_so_far = Position(epoch + 1), 0.0
@@ -141,28 +146,47 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
             ", the best so far" if is_best else "",
         )
 
-    def _best_epoch(self) -> int:
-        """The epoch with the smallest value of `monitor`, counted from 1; 0 if none is completed."""
-        values = [row[self.monitor] for row in self.history]
-        return values.index(min(values)) + 1 if values else 0
+    def _refuse_lost_loss(self, values: Iterable[float]) -> None:
+        """Stops the training if a value is not finite.
+
+        Raises:
+            UserError: if one is not.
+        """
+        if not all(map(math.isfinite, values)):
+            raise UserError(
+                f"the loss became NaN in epoch {len(self.history) + 1}, and no training recovers from that: "
+                "use a smaller --learning-rate or --precision float32, with --overwrite or another folder"
+            )
 
     def _save_state(self, step: int) -> None:
         """Saves a checkpoint after `step` steps of the current epoch, and removes the one before."""
-        folder = storage.join(self.run, FOLDER)
+        metrics = _values(self.model.metrics_variables) if step else []
+        self._refuse_lost_loss(np.concatenate([np.ravel(value) for value in metrics]) if metrics else [])
+        folder = storage.join(self.run, runs.CHECKPOINT)
         weights = f"epoch-{len(self.history):04d}-step-{step:08d}.weights.h5"
         storage.write_with(storage.join(folder, weights), self.model.save_weights)
         state = {
             "weights": weights,
             "random_states": _values(_random_states(self.model)),
-            "metrics": _values(self.model.metrics_variables) if step else [],
+            "metrics": metrics,
             "seconds": time.monotonic() - self._epoch_started if step else 0.0,
             "step": step,
             "history": self.history,
         }
         storage.write(storage.join(folder, POINTER), json.dumps(state))
-        for name in tf.io.gfile.listdir(folder):
-            if name not in {weights, POINTER}:
-                tf.io.gfile.remove(storage.join(folder, name))
+        for name, _ in list(storage.entries(folder)):
+            if name not in {weights, POINTER} and ownership.is_owned(folder, name, runs.CHECKPOINT_FILES):
+                storage.remove(storage.join(folder, name))
+
+
+def _load_weights(model: keras.Model, path: str) -> None:
+    try:
+        storage.read_with(path, model.load_weights)
+    except (OSError, ValueError, KeyError) as error:  # what h5py and Keras raise for a file that is damaged
+        raise UserError(
+            f"the checkpoint {path!r} cannot be loaded ({first_line(error)}): restore it, or start from the "
+            "beginning with --overwrite"
+        ) from None
 
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:
@@ -179,8 +203,22 @@ def _assign(variables: list[keras.Variable], values: list[Any]) -> None:
         variable.assign(value)
 
 
-def discard(run: str) -> None:
-    """Removes the checkpoint of a training that is finished."""
-    folder = storage.join(run, FOLDER)
-    if storage.exists(folder):
-        tf.io.gfile.rmtree(folder)
+def stored_history(run: str) -> list[dict[str, float]]:
+    """The metrics of each epoch that was completed in a run folder; empty if there is none."""
+    pointer = storage.join(run, runs.CHECKPOINT, POINTER)
+    if storage.exists(pointer):
+        return list(continuing.read_json(pointer)["history"])
+    path = storage.join(run, runs.HISTORY)  # of a run that an earlier version finished
+    rows = csv.DictReader(storage.read(path).splitlines()) if storage.exists(path) else []
+    return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def exists(run: str) -> bool:
+    """Whether a run folder has a checkpoint. Earlier versions removed it when the training was finished."""
+    return storage.exists(storage.join(run, runs.CHECKPOINT, POINTER))
+
+
+def epochs_without_better(history: Sequence[Mapping[str, float]], monitor: str) -> int:
+    """The number of epochs since the one with the smallest value of the metric `monitor`."""
+    values = [row[monitor] for row in history]
+    return len(values) - 1 - values.index(min(values)) if values else 0

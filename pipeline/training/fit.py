@@ -8,8 +8,9 @@ import numpy as np
 from pipeline import operating_point, runs
 from pipeline.dataset import steps_per_epoch
 from pipeline.input.arrays import load_arrays
+from pipeline.input.examples import refusing_damage
 from pipeline.model import build_model
-from pipeline.training import checkpoint, distribution
+from pipeline.training import distribution, extension
 from pipeline.training.checkpoint import Position, RunCheckpoint
 from pipeline.training.recipe import (
     MONITOR,
@@ -22,7 +23,7 @@ from pipeline.training.recipe import (
     training_data,
     validation_data,
 )
-from pipeline.training.settings import Precision, TrainConfig
+from pipeline.training.settings import MAY_DIFFER, Precision, TrainConfig
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.manifest import Manifest
 
@@ -38,18 +39,19 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
             `config.precision`. A training that continues keeps the precision that it was begun with.
 
     Raises:
-        UserError: if the records cannot be trained with, or if the run folder was begun with other settings.
+        UserError: if the records cannot be trained with, if the run folder was begun with other settings or
+            records or holds files that no training writes, or if the loss becomes NaN.
     """
+    runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
     content = manifest.load(config.records)
     check_trainable(config, content)
     precision = _stored_precision(config) or precision or resolve_precision(config, _image_size(content))
     _begin_run(config, content, precision)
-    if runs.is_finished(config.run):
+    if not extension.prepare(config):
         logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
         return
     _fit(config, content, precision)
     _choose_operating_point(config)
-    checkpoint.discard(config.run)
 
 
 def _stored_precision(config: TrainConfig) -> Precision | None:
@@ -65,8 +67,10 @@ def _begin_run(config: TrainConfig, content: Manifest, precision: Precision) -> 
     """Writes settings, environment and `dataset.json`; with `overwrite`, deletes the old run first."""
     if config.overwrite:
         runs.delete(config.run)
+    elif before := runs.stored_config(config.run):
+        runs.refuse_other_records(config.run, content, config.records, before["records"])
     environment = runs.describe_environment(config.seed, precision)
-    runs.begin(config.run, config.deciding_the_result(), content, environment)
+    runs.begin(config.run, config.deciding_the_result(), content, environment, MAY_DIFFER)
 
 
 def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
@@ -104,17 +108,18 @@ def _fit_from(
     """Trains the remaining steps of an epoch that was stopped within, or else all remaining epochs."""
     tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
     tensorboard.async_safe = True  # else Keras would wait for the metrics of each step, which are not logged
-    model.fit(
-        training_data(config, position.epoch, position.step),
-        steps_per_epoch=steps_per_epoch(content, "train", config.batch_size) - position.step,
-        initial_epoch=position.epoch,
-        epochs=position.epoch + 1 if position.step else config.epochs,
-        validation_data=validation_data(config, content),
-        class_weight=class_weights(config, content),
-        callbacks=[run_checkpoint, tensorboard],
-        shuffle=False,  # the dataset is shuffled already
-        verbose=0,
-    )
+    with refusing_damage(config.records):
+        model.fit(
+            training_data(config, position.epoch, position.step),
+            steps_per_epoch=steps_per_epoch(content, "train", config.batch_size) - position.step,
+            initial_epoch=position.epoch,
+            epochs=position.epoch + 1 if position.step else config.epochs,
+            validation_data=validation_data(config, content),
+            class_weight=class_weights(config, content),
+            callbacks=[run_checkpoint, tensorboard],
+            shuffle=False,  # the dataset is shuffled already
+            verbose=0,
+        )
 
 
 def _choose_operating_point(config: TrainConfig) -> None:

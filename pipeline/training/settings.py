@@ -13,6 +13,9 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 PrecisionChoice = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 """What the user asks for: a precision, or `auto` for the one that is measured to be the fastest."""
 
+MAY_DIFFER = ("records", "epochs", "patience")
+"""Settings that may change when a training continues: its length, and where its records are."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -99,7 +102,9 @@ class AugmentationConfig:
 class TrainConfig:
     """Trains a pneumonia classifier from scratch and writes a run folder.
 
-    The same command continues a training that was stopped.
+    The same command continues a training that was stopped. With more --epochs it extends the training, also
+    one that is finished: the learning rate then follows the schedule of the new number of epochs from where
+    the training is. The other settings and the content of the records must be the same.
 
     Raises:
         ValueError: if a training is impossible with these settings.
@@ -110,7 +115,8 @@ class TrainConfig:
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Run folder to write; a path or a URL."""
     epochs: int = 30
-    """Largest number of epochs (passes over all training images)."""
+    """Largest number of epochs (passes over all training images). More than before extend a training; fewer
+    shorten it, but not below the number of epochs that are completed."""
     batch_size: int = 32
     """Number of images in each training step."""
     learning_rate: float = 2e-3
@@ -128,7 +134,7 @@ class TrainConfig:
     patience: int = 20
     """Number of epochs without a better validation loss after which the training stops early. The loss is
     that of the images of `val` with fixed augmentation, because unchanged images hardly tell good models
-    apart."""
+    apart. More than before let a training that stopped early go on."""
     class_weights: bool = True
     """Weight the images so that both classes contribute equally to the loss."""
     precision: PrecisionChoice = "auto"
@@ -171,8 +177,8 @@ class TrainConfig:
     def deciding_the_result(self) -> dict[str, Any]:
         """The settings that decide the trained model, as `config.json` holds them.
 
-        A training is continued only with the same ones. Where the run is written, how the records are kept
-        in memory and how often checkpoints are saved may change.
+        A training is continued only with the same ones, except for MAY_DIFFER. Where the run is written, how
+        the records are kept in memory and how often checkpoints are saved may change.
         """
         settings = dataclasses.asdict(self)
         for name in ("run", "overwrite", "cache", "checkpoint_seconds"):

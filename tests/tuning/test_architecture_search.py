@@ -1,5 +1,4 @@
 import csv
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,8 +8,8 @@ import pytest
 from pipeline import runs
 from pipeline.training import fit
 from pipeline.training import precision as precisions
-from pipeline.training.settings import ModelConfig
 from tests.small_run import Killed
+from tests.tuning.small_search import pretend_to_train, quick_search, search_small_architectures
 from tfrecords_builder.errors import UserError
 from tuning import space
 from tuning.architecture_search import search
@@ -18,28 +17,10 @@ from tuning.settings import SearchConfig
 from tuning.space import SearchSpace
 
 
-def quick_search(records, run, **settings) -> SearchConfig:
-    defaults = {
-        "epochs": 1,
-        "batch_size": 32,
-        "precision": "float32",
-        "max_trials": 2,
-        "trial_epochs": 2,
-        "tuner": "random",
-    }
-    return SearchConfig(records=records, run=str(run), **defaults | settings)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def small_space():
-    """Architectures that train in a second."""
-
-    def training_config(self, hp):
-        width = hp.Choice("first_filters", [2, 3, 4, 5])
-        return dataclasses.replace(self.base, model=ModelConfig(filters=(width, width), convolutions=1))
-
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(SearchSpace, "training_config", training_config)
+        search_small_architectures(monkeypatch)
         yield
 
 
@@ -153,6 +134,7 @@ def test_nothing_is_written_if_the_precision_cannot_be_measured(records, tmp_pat
 
 
 def test_a_failing_trial_does_not_end_the_search(records, tmp_path, monkeypatch):
+    pretend_to_train(monkeypatch, [0.5])
     fit_trial = SearchSpace.fit
     calls = []
 
@@ -170,8 +152,8 @@ def test_a_failing_trial_does_not_end_the_search(records, tmp_path, monkeypatch)
 
 
 def test_other_settings_are_refused(searched, records):
-    with pytest.raises(UserError, match="max_trials=1, not 2"):
-        search(quick_search(records, searched, max_trials=2))
+    with pytest.raises(UserError, match="trial_epochs=2, not 3"):
+        search(quick_search(records, searched, max_trials=1, trial_epochs=3))
 
 
 def test_the_run_folder_of_a_training_is_not_searched_into(finished_run, records):

@@ -34,21 +34,17 @@ def owned_files(records: str) -> OwnedFiles:
     manifests = (manifest.FILE_NAME, f"{UNFINISHED}/{REPLACED}", f"{UNFINISHED}/{manifest.FILE_NAME}")
     shards = [pattern for path in manifests for pattern in shard_patterns(storage.join(records, path))]
     signatures = {re.escape(manifest.FILE_NAME): _SIGNATURE, **dict.fromkeys(shards, b"")}
-    if _is_the_builders(storage.join(records, UNFINISHED, SETTINGS)):
+    if has_signature(storage.join(records, UNFINISHED, SETTINGS), _SIGNATURE):
         signatures |= below(UNFINISHED, UNFINISHED_FILES.signatures)
     return OwnedFiles("a folder of records", signatures)
 
 
 def shard_patterns(path: str) -> list[str]:
     """Regular expressions of the names of the shards that the builder's dataset.json at `path` names."""
-    if not _is_the_builders(path):
+    if not has_signature(path, _SIGNATURE):
         return []
     try:
         content = Manifest.from_json(storage.read(path))
     except ValueError:  # it is damaged
         return [_ANY_SHARD]
     return [re.escape(shard.name) for split in content.splits.values() for shard in split.shards]
-
-
-def _is_the_builders(path: str) -> bool:
-    return storage.exists(path) and has_signature(path, _SIGNATURE)

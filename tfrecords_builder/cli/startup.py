@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tfrecords_builder.errors import UserError
+from tfrecords_builder.errors import UserError, first_line
 
 TRAINING_BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -93,10 +93,9 @@ def load_keras_on_tensorflow() -> None:
 
 
 def _settings_refused(error: Exception) -> UserError:
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return UserError(
-        f"Keras cannot be loaded with the settings in {_keras_json()!r} and KERAS_BACKEND ({reason}): "
-        "correct them"
+        f"Keras cannot be loaded with the settings in {_keras_json()!r} and KERAS_BACKEND "
+        f"({first_line(error)}): correct them"
     )
 
 
