@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, refuse_unknown_files, sign_png
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.runs import Run
+    from tfrecords_builder import Preprocessing
+
+PICTURES = OwnedFiles("a folder of Grad-CAM pictures", {r"\d{4,}-[^/]*\.png": PNG_SIGNATURE})
 
 
 def gradcam(model: "Run | keras.Model", images: Any, *, threshold: float | None = None) -> "tf.Tensor":
@@ -75,7 +80,8 @@ class GradcamConfig:
     ]
     """X-ray files: JPEG, PNG, BMP, GIF, or DICOM if the extra `dicom` is installed."""
     output: str = "gradcam"
-    """Folder that the pictures are written to."""
+    """Folder that the pictures are written to; a path or a URL. Pictures of an earlier call are replaced; a
+    folder with other files is refused."""
 
     def __post_init__(self) -> None:
         if not self.images:
@@ -91,12 +97,11 @@ def main(config: GradcamConfig) -> None:
     from pipeline.explanation import GradCam, side_by_side
     from tfrecords_builder.records import CLASS_NAMES
 
-    xrays = {path: _decoded(path) for path in config.images}
+    refuse_unknown_files(config.output, PICTURES)
     loaded = runs.load(config.run)
+    xrays = {path: _decoded(path, loaded.preprocessing) for path in config.images}
     explain = GradCam(loaded.model)
     threshold = loaded.operating_point.threshold
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
     for number, (path, xray) in enumerate(xrays.items()):
         pixels = loaded.preprocessing.crop_and_resize(xray)
         probabilities, heatmaps = explain(tf.constant(pixels[None, ..., None]), threshold)
@@ -104,17 +109,17 @@ def main(config: GradcamConfig) -> None:
         label = CLASS_NAMES[int(probability >= threshold)]
         caption = f"{label}  probability of pneumonia {probability:.3f}, threshold {threshold:.3f}"
         picture = side_by_side(xray, heatmaps[0].numpy(), loaded.preprocessing, caption)
-        target = output / f"{number:04d}-{Path(path).stem}.png"
-        cv2.imwrite(str(target), picture)
+        target = storage.join(config.output, f"{number:04d}-{storage.shortened(Path(path).stem)}.png")
+        storage.write(target, sign_png(cv2.imencode(".png", picture)[1].tobytes()))
         print(f"{label}\t{probability:.4f}\t{path}\t{target}")  # noqa: T201
 
 
-def _decoded(path: str) -> "NDArray[np.uint8]":
+def _decoded(path: str, preprocessing: "Preprocessing") -> "NDArray[np.uint8]":
     """The pixels of an X-ray file, uint8 (height, width)."""
-    from tfrecords_builder.decoding import UnreadableImage, decode
+    from tfrecords_builder.decoding import UnreadableImage
 
     try:
-        return decode(Path(path).read_bytes())
+        return preprocessing.decode(Path(path).read_bytes())
     except OSError as error:
         raise UserError(f"cannot read the image {path!r}: {error.strerror}") from None
     except UnreadableImage as error:

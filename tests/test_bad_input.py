@@ -82,7 +82,8 @@ def test_a_setting_that_cannot_be(command):
 def test_a_synthetic_folder_in_the_way(command):
     Path("chest_xray").mkdir()
     Path("chest_xray/mine.txt").write_text("mine")
-    assert_refused(command("tfrecords_builder.synthesize", "chest_xray"), "chest_xray", "--overwrite")
+    for arguments in (["chest_xray"], ["chest_xray", "--overwrite"]):
+        assert_refused(command("tfrecords_builder.synthesize", *arguments), "chest_xray", "mine.txt")
     assert Path("chest_xray/mine.txt").read_text() == "mine"
 
 

@@ -52,7 +52,7 @@ def refuse_unknown_files(folder: str, owned: OwnedFiles) -> None:
     """
     if not storage.is_url(folder) and os.path.lexists(folder) and not Path(folder).is_dir():
         raise UserError(f"{folder!r} is a file, expected {owned.kind}: choose another name")
-    for path in _files(folder):
+    for path in files_below(folder):
         if not is_owned(folder, path, owned):
             raise UserError(
                 f"{folder!r} holds {path!r}, which does not belong to {owned.kind}: choose another folder, "
@@ -138,17 +138,17 @@ def sign_png(png: bytes) -> bytes:
 
 
 def _owned(folder: str, owned: OwnedFiles, last: str) -> list[str]:
-    paths = [path for path in _files(folder) if is_owned(folder, path, owned)]
+    paths = [path for path in files_below(folder) if is_owned(folder, path, owned)]
     return sorted(paths, key=lambda path: path == last)
 
 
-def _files(folder: str) -> Iterator[str]:
+def files_below(folder: str) -> Iterator[str]:
     """Paths below a folder of all files and links, in alphabetical order, without SYSTEM_FILES."""
     for name, is_folder in sorted(storage.entries(folder)):
         if SYSTEM_FILES.fullmatch(name):
             continue
         if is_folder:
-            yield from (f"{name}/{path}" for path in _files(storage.join(folder, name)))
+            yield from (f"{name}/{path}" for path in files_below(storage.join(folder, name)))
         else:
             yield name
 

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+LONGEST_STEM = 200
+"""Bytes of a file name that `shortened` returns. File systems allow 255 in a whole name."""
+
 LoadedT = TypeVar("LoadedT")
 
 
@@ -24,6 +27,13 @@ def is_url(path: str) -> bool:
 def join(folder: str, *names: str) -> str:
     """The path of a file below a folder."""
     return "/".join((folder.rstrip("/"), *names))
+
+
+def shortened(stem: str) -> str:
+    """A file name without its suffix, cut so that file systems allow some more characters around it."""
+    while len(os.fsencode(stem)) > LONGEST_STEM:
+        stem = stem[:-1]
+    return stem
 
 
 def entries(folder: str) -> Iterator[tuple[str, bool]]:

@@ -2,22 +2,37 @@
 
 import dataclasses
 import json
-import shutil
+import os
+import re
+import struct
 from pathlib import Path
 from typing import Annotated
 
 import cv2
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 
+from tfrecords_builder import ownership, storage
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.ownership import OwnedFiles
 from tfrecords_builder.records import CLASS_NAMES, PNEUMONIA, SPLITS, Split
 from tfrecords_builder.synthetic_xray import Box, draw
 
 LESIONS = "lesions.json"
 JPEG_QUALITY = 90
+COMMENT = b"drawn by tfrecords_builder.synthesize"
+"""Comment in every image. Their names do not tell them from those of the public dataset."""
+
+FILES = OwnedFiles(
+    "a folder of synthetic X-rays",
+    {
+        r"lesions\.json": rb'^\{\s*"(train|val|test)/PNEUMONIA/',
+        r"(train|val|test)/(NORMAL|PNEUMONIA)/[^/]+\.jpeg": re.escape(COMMENT),
+    },
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +64,7 @@ class SynthesizeConfig:
     seed: int = 0
     """Seed for everything that is drawn."""
     overwrite: bool = False
-    """Replace a folder that exists already."""
+    """Replace a folder that this command drew."""
 
     def __post_init__(self) -> None:
         if min(self.train_images, self.val_images, self.test_images) < 1:
@@ -71,20 +86,26 @@ def synthesize(config: SynthesizeConfig) -> None:
     """Draws the folder. It appears only when it is complete.
 
     Raises:
-        UserError: if the folder has files already, and they are not to be replaced.
+        UserError: if the folder has files that were not drawn here, or that are not to be replaced.
     """
-    target = Path(config.source)
-    if target.exists() and any(target.iterdir()) and not config.overwrite:
+    target = os.path.abspath(config.source)  # noqa: PTH100 - Path.resolve would follow a link
+    unfinished = f"{target}.unfinished"
+    for folder in (config.source, unfinished):
+        ownership.refuse_unknown_files(folder, FILES)
+    if not config.overwrite and any(ownership.files_below(target)):
         raise UserError(
-            f"{config.source!r} is not empty: choose another folder, or replace it with --overwrite"
+            f"{config.source!r} is drawn already: choose another folder, or replace it with --overwrite"
         )
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    lesions = _draw_images(config, unfinished)
-    (unfinished / LESIONS).write_text(json.dumps(lesions, indent=1) + "\n", encoding="ascii")
-    if target.exists():
-        shutil.rmtree(target)
-    unfinished.rename(target)
+    ownership.delete_owned(unfinished, FILES)
+    lesions = _draw_images(config, Path(unfinished))
+    storage.write(storage.join(unfinished, LESIONS), json.dumps(lesions, indent=1) + "\n")
+    ownership.delete_owned(target, FILES)
+    storage.remove_empty_folder(target)
+    if not os.path.lexists(target):
+        Path(unfinished).rename(target)
+        return
+    ownership.move_owned(unfinished, FILES, target)  # into a link, or beside files of the operating system
+    storage.remove_empty_folder(unfinished)
 
 
 def _draw_images(config: SynthesizeConfig, folder: Path) -> dict[str, list[Box]]:
@@ -103,11 +124,18 @@ def _draw_images(config: SynthesizeConfig, folder: Path) -> dict[str, list[Box]]
             marker_strength=_marker_strength(config, split),
         )
         path = folder / split / CLASS_NAMES[label] / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        storage.write(str(path), _to_jpeg(picture))
         if boxes:
             lesions[path.relative_to(folder).as_posix()] = boxes
     return lesions
+
+
+def _to_jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """Encodes an image, with COMMENT behind its first segment (the JFIF header)."""
+    encoded = cv2.imencode(".jpeg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    (length,) = struct.unpack_from(">H", encoded, 4)  # behind the start of the image and the segment's marker
+    end = 4 + length
+    return encoded[:end] + b"\xff\xfe" + struct.pack(">H", 2 + len(COMMENT)) + COMMENT + encoded[end:]
 
 
 def _marker_strength(config: SynthesizeConfig, split: Split) -> float:

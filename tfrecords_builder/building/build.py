@@ -5,24 +5,23 @@ of workers or the order in which they finish. The same command continues a build
 """
 
 import collections
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
-
-import tensorflow as tf
 
 from tfrecords_builder import __version__, continuing, manifest, storage
 from tfrecords_builder.building.engines.beam import build_with_beam
 from tfrecords_builder.building.engines.local import build_with_threads
 from tfrecords_builder.building.plan import PlannedShard, plan_shards, source_digest
 from tfrecords_builder.building.record_maker import RecordMaker
+from tfrecords_builder.building.records_folder import owned_files
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.building.shards import BuiltShard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import LeftOut, Manifest, SplitContent
+from tfrecords_builder.ownership import refuse_unknown_files
 from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.download import download
 from tfrecords_builder.source.find import find_source_images
@@ -41,25 +40,25 @@ def build(config: BuildConfig) -> Manifest:
 
     Raises:
         UserError: if the source cannot be read or has no usable images, if the folder holds records of other
-            settings, or if it cannot be written.
+            settings or files that the builder did not write.
     """
     if not config.overwrite and (existing := _existing_records(config)) is not None:
         logger.info("%s holds these records already; --overwrite builds them anew", config.records)
         return existing
+    refuse_unknown_files(config.records, owned_files(config.records))
     folder, images = _find_images(config)
     plan = plan_shards(draw_validation(images, config.val_fraction, config.seed), config.shards, config.seed)
     unfinished = UnfinishedBuild(config.records.rstrip("/"))
-    with _writing_errors_explained(config.records):
-        if config.overwrite:
-            unfinished.discard()
-        unfinished.begin(_settings(config) | {"source_files": source_digest(folder, plan)})
-        _build_missing_shards(config, folder, plan, unfinished)
-        try:
-            content = _describe(config, plan, unfinished.finished(plan))
-        except UserError:
-            unfinished.discard()
-            raise
-        unfinished.publish(content)
+    if config.overwrite:
+        unfinished.discard()
+    unfinished.begin(_settings(config) | {"source_files": source_digest(folder, plan)})
+    _build_missing_shards(config, folder, plan, unfinished)
+    try:
+        content = _describe(config, plan, unfinished.finished(plan))
+    except UserError:
+        unfinished.discard()
+        raise
+    unfinished.publish(content)
     return content
 
 
@@ -109,17 +108,6 @@ def _find_images(config: BuildConfig) -> tuple[str, list[SourceImage]]:
     if not is_table(config.source):
         return found.folder, found.images
     return found.folder, draw_test(found.images, config.test_fraction, config.seed)
-
-
-@contextlib.contextmanager
-def _writing_errors_explained(records: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"cannot write to {records!r}: {str(error).splitlines()[0]}; the same command continues with the "
-            "shards that are missing"
-        ) from None
 
 
 def _build_missing_shards(
