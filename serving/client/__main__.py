@@ -15,10 +15,13 @@ from serving.client.errors import ServingError
 from serving.client.images import find_images
 from serving.client.options import ServerOptions
 from serving.client.output import Csv, JsonLines, Output, OverlayFolder, Table, printable
+from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import EXIT_USER_ERROR, run
 from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.decoding.formats import FORMATS, expected
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.source.passed_over import PassedOver
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +36,20 @@ class ClientConfig(ServerOptions):
 
     images: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
-        tyro.conf.arg(metavar="IMAGE", help_behavior_hint="(at least one)"),
+        tyro.conf.arg(
+            metavar="IMAGE",
+            help_behavior_hint="(at least one)",
+            help=f"X-rays: {expected(FORMATS)} files, or folders that contain such files at any depth.",
+        ),
     ]
-    """X-rays: JPEG, PNG, BMP or GIF files, or folders that contain such files at any depth."""
     overlay: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for overlays: a PNG file for each X-ray, with a heatmap of what speaks for the answer."""
+    """Folder for overlays, a path or a URL: a PNG file for each X-ray, with a heatmap of what speaks for the
+    answer. A folder that holds other files is refused."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write JSON instead of a table: one object a line, each as soon as the answer arrives."""
     csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Write CSV instead of a table: one line for each image, as soon as the answer arrives."""
+    """Write CSV instead of a table: one line for each image, as soon as the answer arrives. An image that
+    could not be read or decoded has no probability: the cell is empty, and in JSON it is null."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,10 +61,8 @@ class ClientConfig(ServerOptions):
 
 def main(config: ClientConfig) -> int:
     """Asks the server about every image, and writes the answers; returns the exit code."""
-    files = find_images(config.images)
-    if not files:
-        raise UserError(f"no JPEG, PNG, BMP or GIF file in {', '.join(map(repr, config.images))}")
-    overlays = OverlayFolder(config.overlay) if config.overlay is not None else None
+    files = _find_images(config)
+    overlays = None if config.overlay is None else _overlay_folder(config.overlay, files)
     if config.transport == "grpc":
         startup.load_tensorflow()
     num_answered = 0
@@ -74,6 +80,29 @@ def main(config: ClientConfig) -> int:
         for problem in problems:
             logger.error("%s", problem)
     return EXIT_USER_ERROR if problems else 0
+
+
+def _find_images(config: ClientConfig) -> list[str]:
+    """The images to ask about. Images of other formats in folders are counted in one line.
+
+    Raises:
+        UserError: if there is no image, or a folder cannot be listed.
+    """
+    passed_over = PassedOver()
+    files = find_images(config.images, passed_over)
+    remark = str(passed_over)
+    if not files:
+        places = ", ".join(map(repr, config.images))
+        raise UserError(f"no {expected(FORMATS)} file in {places}" + (f" ({remark})" if remark else ""))
+    if remark:
+        logger.warning("%s", remark)
+    return files
+
+
+def _overlay_folder(folder: str, files: list[str]) -> OverlayFolder:
+    if storage.is_url(folder):
+        startup.load_tensorflow()  # it opens URLs
+    return OverlayFolder(folder, files)
 
 
 def _ask(

@@ -23,7 +23,8 @@ class Prediction:
     """What the signature `serving_default` answers about one image."""
 
     probability: float
-    """Probability of pneumonia, 0 to 1; -1 for an image that is not valid."""
+    """Probability of pneumonia, 0 to 1. It is -1, as in the server's answers, for an image that is not valid:
+    leave such images out of means."""
     label: str
     """`NORMAL` or `PNEUMONIA`, decided by the operating point of the served model; `INVALID` for an image
     that is not valid."""

@@ -1,18 +1,23 @@
 """Finds image files, loads them, and groups them into batches."""
 
 import dataclasses
+import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from tfrecords_builder.decoding import SUFFIXES, UnreadableImage, read_header
+from tfrecords_builder.decoding import FORMATS, SUFFIXES, UnreadableImage, read_header
+from tfrecords_builder.ownership import SYSTEM_FILES
+from tfrecords_builder.source.beginnings import format_of
+from tfrecords_builder.source.images import read_image
+from tfrecords_builder.source.passed_over import PassedOver
+from tfrecords_builder.source.walk import READ_ALREADY, File, files_below
 
 EncodedOrPath = bytes | str | os.PathLike[str]
 """An image file: its content, or its path."""
 ImageT = TypeVar("ImageT", bound=EncodedOrPath)
-
-_ARCHIVE_LEFTOVERS = "__MACOSX"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,36 +32,71 @@ class LoadedImage(Generic[ImageT]):
     """Why it will not be sent; empty if it is ready."""
 
 
-def find_images(paths: Iterable[str]) -> list[str]:
+def find_images(paths: Iterable[str], passed_over: PassedOver | None = None) -> list[str]:
     """Returns the files among `paths`, and the image files in the folders among them.
 
     The order is that of `paths`; the files of a folder are sorted. A path that is not a folder is always
-    returned, whatever its suffix, even if there is no such file. In folders, hidden files and the `__MACOSX`
-    folders of archives are left out.
+    returned, whatever it holds, even if there is no such file. In folders, a file is an image if its first
+    bytes or its name say so. Links are followed, never in a circle. Hidden files and the `__MACOSX` folders
+    of archives are left out.
+
+    Args:
+        paths: files and folders.
+        passed_over: gets the images of other formats in folders, and links that are not followed.
+
+    Raises:
+        UserError: if a folder cannot be listed.
     """
-    return [file for path in paths for file in (_images_below(path) if Path(path).is_dir() else [path])]
+    passed = PassedOver() if passed_over is None else passed_over
+    return [
+        file for path in paths for file in (_images_below(path, passed) if Path(path).is_dir() else [path])
+    ]
 
 
-def _images_below(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name for name in folders if name != _ARCHIVE_LEFTOVERS and not name.startswith(".")
-        )
-        for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield str(Path(parent) / name)
+def _images_below(folder: str, passed_over: PassedOver) -> Iterator[str]:
+    prefix = f"{folder.rstrip('/')}/"
+    found: dict[
+        str, File
+    ] = {}  # by real path; what a link leads to is found under its own path if it has one
+    for file in sorted(
+        files_below(folder, passed_over, prefix), key=lambda file: (file.is_linked, file.path)
+    ):
+        if found.setdefault(file.real_path, file) is not file:
+            passed_over.add(READ_ALREADY, prefix + file.path)
+    for file in sorted(found.values(), key=lambda file: file.path):
+        path = str(Path(folder, file.path))
+        name = Path(file.path).name
+        if name.startswith(".") or SYSTEM_FILES.fullmatch(name):
+            continue
+        image_format = format_of(path)
+        if image_format in FORMATS or name.lower().endswith(SUFFIXES):
+            yield path
+        elif image_format is not None:
+            passed_over.add(image_format, path)
 
 
 def load(image: ImageT) -> LoadedImage[ImageT]:
     """Loads an image and checks its header, so that the client sends nothing that every server refuses."""
     try:
-        encoded = image if isinstance(image, bytes) else Path(image).read_bytes()
+        encoded = image if isinstance(image, bytes) else _content(image)
         read_header(encoded)
     except OSError as error:
         return LoadedImage(image, problem=f"cannot be read: {error.strerror}")
     except UnreadableImage as error:
         return LoadedImage(image, problem=str(error))
     return LoadedImage(image, encoded)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: if there is no file, or it cannot be read.
+        UnreadableImage: if it is a pipe or a device, or too large.
+    """
+    if stat.S_ISDIR(Path(path).stat().st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return read_image(os.fspath(path))
 
 
 def batches(images: Iterable[ImageT], max_images: int, max_bytes: int) -> Iterator[list[LoadedImage[ImageT]]]:

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +15,11 @@ import rich.table
 from serving.client.answers import Explanation, Prediction
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, refuse_unknown_files, sign_png
 
 _COLUMNS = ("file", "probability", "label", "valid", "reason", "overlay")
+_OVERLAYS = OwnedFiles("a folder of overlays", {r"[^/]+\.png": PNG_SIGNATURE})
+_LONGEST_STEM = 200  # bytes; a file name has at most 255
 _WIDTH_OF_FILES = 10_000  # characters of a line that goes to a file or a pipe: no path is folded there
 
 
@@ -55,7 +60,11 @@ class Table:
 
 
 class JsonLines:
-    """Writes one JSON object a line, each as soon as it is known."""
+    """Writes one JSON object a line, each as soon as it is known.
+
+    A byte of a path that is not UTF-8 is written as a lone surrogate, from which Python's `os.fsencode` makes
+    the byte again.
+    """
 
     def add(self, file: str, answer: Prediction, overlay: str | None) -> None:
         """See `Output.add`."""
@@ -75,7 +84,7 @@ class Csv:
 
     def add(self, file: str, answer: Prediction, overlay: str | None) -> None:
         """See `Output.add`."""
-        self._writer.writerow(_row(printable(file), answer, overlay))
+        self._writer.writerow(_row(printable(file), answer, None if overlay is None else printable(overlay)))
         sys.stdout.flush()
 
     def close(self) -> None:
@@ -83,39 +92,45 @@ class Csv:
 
 
 def _row(file: str, answer: Prediction, overlay: str | None) -> dict[str, str | float | bool | None]:
-    values = (file, answer.probability, answer.label, answer.valid, answer.reason, overlay)
+    # An image without an answer has no probability: the API's -1 would enter the means of whoever reads this.
+    probability = answer.probability if answer.valid else None
+    values = (file, probability, answer.label, answer.valid, answer.reason, overlay)
     return dict(zip(_COLUMNS, values, strict=True))
 
 
 class OverlayFolder:
     """Writes overlays into a folder, each under the name of its image.
 
+    A folder that holds other files than overlays is refused, so that no X-ray is overwritten.
+
+    Args:
+        folder: a path or a URL. A local folder is made if there is none.
+        files: the images.
+
     Raises:
-        UserError: if the folder cannot be made.
+        UserError: if the folder holds other files, or one of the images.
+        OSError: if the folder cannot be made.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: str, files: Iterable[str]) -> None:
+        self._folder = folder if storage.is_url(folder) else str(Path(folder))
         self._used_names: set[str] = set()
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make the folder {folder!r} for overlays: {error.strerror}") from None
+        _refuse_images_inside(folder, files)
+        refuse_unknown_files(self._folder, _OVERLAYS)
+        if not storage.is_url(folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
 
     def write(self, file: str, answer: Prediction) -> str | None:
         """Writes the overlay of an image file, and returns its path. Returns None if there is no overlay.
 
         Raises:
-            UserError: if the overlay cannot be written.
+            OSError: if the overlay cannot be written.
         """
         overlay = answer.overlay if isinstance(answer, Explanation) else b""
         if not overlay:
             return None
-        target = str(self._folder / self._unused_name(Path(file).stem))
-        try:
-            storage.write(target, overlay)
-        except OSError as error:
-            raise UserError(f"cannot write the overlay {target!r}: {error.strerror}") from None
+        target = storage.join(self._folder, self._unused_name(_shortened(Path(file).stem)))
+        storage.write(target, sign_png(overlay))
         return target
 
     def _unused_name(self, stem: str) -> str:
@@ -127,6 +142,25 @@ class OverlayFolder:
             name = f"{stem}-{number}.png"
         self._used_names.add(name.casefold())
         return name
+
+
+def _refuse_images_inside(folder: str, files: Iterable[str]) -> None:
+    """Refuses images that lie in the folder of the overlays: they may be overlays of an earlier run."""
+    inside = Path(folder).resolve()
+    images_by_parent = {os.path.dirname(file): file for file in files}  # noqa: PTH120 - many times as fast
+    for parent, image in images_by_parent.items():
+        if Path(parent).resolve().is_relative_to(inside):
+            raise UserError(
+                f"the image {image!r} lies in {folder!r}, where overlays are to be written: choose another "
+                "folder for them"
+            )
+
+
+def _shortened(stem: str) -> str:
+    """The name of an image, as long as file systems allow with what is added to it."""
+    while len(os.fsencode(stem)) > _LONGEST_STEM:
+        stem = stem[:-1]
+    return stem
 
 
 def printable(file: str) -> str:

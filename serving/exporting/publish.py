@@ -6,7 +6,7 @@ such folders, so it never loads a version that is not complete, or one that answ
 
 import contextlib
 import logging
-import os
+import uuid
 
 import tensorflow as tf
 
@@ -40,7 +40,7 @@ def publish(run_folder: str, models: str, version: int | None = None) -> str:
     base_path = storage.join(models, MODEL_NAME)
     number = _free_number(base_path, version)
     target = storage.join(base_path, str(number))
-    unfinished = storage.join(base_path, f"unfinished-{number}-{os.getpid()}")
+    unfinished = storage.join(base_path, f"unfinished-{number}-{uuid.uuid4().hex}")  # nobody else's folder
     try:
         saved_model.write(run, unfinished)
         refuse_other_answers(run, unfinished)

@@ -14,11 +14,13 @@ from serving.client.transport import TransportName, host_and_port
 from serving.load.clients import Connect, run_clients
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.load.memory import memory_readings
-from serving.load.report import print_table, summary, write
+from serving.load.report import print_table, refuse_foreign_files, summary, write
 from serving.load.sizes import DEFAULT_SIZES, Size
 from serving.names import DEFAULT_ADDRESSES, MODEL_NAME
+from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.decoding.formats import FORMATS, expected
 from tfrecords_builder.errors import UserError
 
 EXIT_ERRORS = 1
@@ -49,8 +51,13 @@ class LoadConfig:
     """Images in a request."""
     sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIZE [SIZE ...]")] = DEFAULT_SIZES
     """Sizes in pixels of the synthetic radiographs that are sent, and their shares: WIDTHxHEIGHT:SHARE."""
-    images: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder of JPEG, PNG, BMP or GIF files to send instead of synthetic radiographs."""
+    images: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="DIR",
+            help=f"Folder of {expected(FORMATS)} files to send instead of synthetic radiographs.",
+        ),
+    ] = None
     deadline: float = 60.0
     """Seconds until each request must be answered."""
     export: Annotated[str | None, tyro.conf.arg(metavar="MODELS")] = None
@@ -62,7 +69,8 @@ class LoadConfig:
     server_pid: Annotated[int | None, tyro.conf.arg(metavar="PID")] = None
     """Process ID of a server on this machine. Its resident memory is read every 30 s and reported."""
     output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """JSON file for the figures. A picture of the latencies is written beside it."""
+    """JSON file for the figures, a path or a URL. A picture of the latencies is written beside it, as a PNG
+    file. Files of another origin are not overwritten."""
 
     def __post_init__(self) -> None:
         for name in ("clients", "batch_size", "bare_batch_size"):
@@ -93,8 +101,10 @@ class LoadConfig:
 
 def main(config: LoadConfig) -> int:
     """Runs the load test and reports its figures; returns the exit code."""
-    if config.transport == "grpc" or config.export is not None:
+    if config.transport == "grpc" or config.export is not None or storage.is_url(config.output or ""):
         startup.load_tensorflow()
+    if config.output is not None:
+        refuse_foreign_files(config.output)
     images = _images(config)
     requests, connect = _requests(config, images)
     _check_that_server_answers(config, connect, requests[0])

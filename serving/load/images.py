@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from serving.client.images import find_images
 from serving.load.sizes import Size
+from tfrecords_builder.decoding.formats import FORMATS, expected
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.synthetic_xray import draw
 
@@ -50,7 +51,7 @@ def read_folder(folder: str) -> list[bytes]:
     """
     found = find_images([folder]) if Path(folder).is_dir() else []
     if not found:
-        raise UserError(f"no JPEG, PNG, BMP or GIF file in {folder!r}")
+        raise UserError(f"no {expected(FORMATS)} file in {folder!r}")
     try:
         return [Path(file).read_bytes() for file in found[:: max(1, len(found) // NUM_IMAGES)]]
     except OSError as error:

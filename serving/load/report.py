@@ -1,10 +1,9 @@
 """The figures of a load test, as a table, as JSON and as a picture."""
 
-import functools
+import io
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,11 @@ from rich.table import Table
 
 from serving.load.clients import Answers
 from tfrecords_builder import storage
+from tfrecords_builder.ownership import PNG_SIGNATURE, refuse_foreign_file, sign_png
 
 PERCENTILES = (50, 90, 99)
 _DOTS_PER_INCH = 120
+_JSON_SIGNATURE = rb'\A\{\s*"settings": \{\s*"transport": '  # how `write` begins
 
 _LABELS = {
     "loop": "loop of the clients",
@@ -73,14 +74,28 @@ def print_table(settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None
     Console().print(table)
 
 
+def refuse_foreign_files(path: str) -> None:
+    """Refuses to write where another file is. It is called before the load begins.
+
+    Raises:
+        UserError: if what is at one of the paths of `write` was not written by it.
+    """
+    refuse_foreign_file(path, _JSON_SIGNATURE, "a report")
+    refuse_foreign_file(_picture_of(path), PNG_SIGNATURE, "a picture")
+
+
 def write(path: str, settings: Mapping[str, Any], figures: Mapping[str, Any], answers: Answers) -> None:
-    """Writes the JSON file `path`, and a picture with the same name and the suffix `.png` beside it."""
+    """Writes the JSON file `path`, and a picture beside it, whose name ends in `.png` instead of `.json`."""
     storage.write(path, json.dumps({"settings": settings, "figures": figures}, indent=2) + "\n")
-    _draw(answers, str(Path(path).with_suffix(".png")))
+    storage.write(_picture_of(path), sign_png(_draw(answers)))
 
 
-def _draw(answers: Answers, path: str) -> None:
-    """Draws the latencies over time, and their distribution."""
+def _picture_of(path: str) -> str:
+    return f"{path.removesuffix('.json')}.png"
+
+
+def _draw(answers: Answers) -> bytes:
+    """Draws the latencies over time, and their distribution; returns a PNG file."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -94,5 +109,7 @@ def _draw(answers: Answers, path: str) -> None:
     distribution.plot(np.sort(milliseconds), shares)
     distribution.set(xlabel="latency, ms", ylabel="answers within it, %", xlim=(0, None), ylim=(0, 100))
     figure.suptitle(f"{answers.rate:.0f} answers per second, {sum(answers.errors.values())} errors")
-    storage.write_with(path, functools.partial(figure.savefig, dpi=_DOTS_PER_INCH))
+    png = io.BytesIO()
+    figure.savefig(png, dpi=_DOTS_PER_INCH, format="png")
     plt.close(figure)
+    return png.getvalue()

@@ -1,4 +1,8 @@
+import errno
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +126,47 @@ def test_an_unfinished_run_is_refused(finished_run, tmp_path):
         export(str(tmp_path), str(tmp_path / "models"))
 
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_an_export_that_cannot_be_written_leaves_nothing_behind(finished_run, tmp_path, monkeypatch, code):
+    def fail(run, folder):
+        (Path(folder) / "variables").mkdir(parents=True)
+        (Path(folder) / "variables/half").write_bytes(b"half")
+        raise OSError(code, os.strerror(code), folder)
+
+    monkeypatch.setattr(saved_model, "write", fail)
+
+    with pytest.raises(OSError, match=os.strerror(code)):
+        export(finished_run, str(tmp_path))
+
+    assert names(tmp_path / "pneumonia") == []
+
+
+@pytest.mark.parametrize("in_the_way", ["models", "models/pneumonia"])
+def test_a_file_where_a_folder_is_needed(finished_run, tmp_path, in_the_way):
+    (tmp_path / in_the_way).parent.mkdir(exist_ok=True)
+    (tmp_path / in_the_way).write_text("mine")
+    command = [sys.executable, "-m", "serving.export", finished_run, str(tmp_path / "models")]
+
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert in_the_way in done.stderr
+    assert (tmp_path / in_the_way).read_text() == "mine"
+
+
+def test_other_files_in_the_folder_of_models_stay(finished_run, tmp_path):
+    others = ["models.config", "pneumonia/notes.txt", "pneumonia/unfinished-1-5/x", "other/1/saved_model.pb"]
+    for path in others:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+
+    export(finished_run, str(tmp_path))
+
+    assert all((tmp_path / path).read_text() == path for path in others)
+    assert "1" in names(tmp_path / "pneumonia")
 
 
 @pytest.fixture

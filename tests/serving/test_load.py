@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from serving.load import __main__ as load
-from serving.load import explanation
+from serving.load import explanation, report
 from serving.load.__main__ import LoadConfig
 from serving.load.clients import Answers, run_clients
 from serving.load.explanation import ExplanationConfig
@@ -141,6 +141,58 @@ def test_the_latency_of_an_open_loop_counts_from_when_a_request_was_due():
     answers = run_clients(Slow, [b""], clients=1, seconds=0.5, rate=100.0)
 
     assert answers.latencies.max() > 0.5  # 50 requests were due, and each takes 0.05 s
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("load.json", b"mine"),
+        ("load.json", b'{"settings": {"theme": "dark"}}'),
+        ("load.png", cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()),
+    ],
+)
+def test_a_report_overwrites_no_file_of_others(local_server, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    config = LoadConfig(
+        address=address(local_server, "rest"), transport="rest", output=str(tmp_path / "load.json")
+    )
+
+    with pytest.raises(UserError, match=f"{name}' exists and is not a"):
+        load.main(config)
+
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["load.json", "load", "load.png"])
+def test_a_report_replaces_an_earlier_one(tmp_path, name):
+    answers = Answers(2.0, np.array([0.1, 0.2]), np.arange(2.0), Counter())
+    path = str(tmp_path / name)
+    for clients in (1, 2):
+        report.refuse_foreign_files(path)
+        report.write(path, {"transport": "grpc", "clients": clients}, summary(answers, 1, None), answers)
+
+    assert json.loads((tmp_path / name).read_text())["settings"]["clients"] == 2
+    (picture,) = set(tmp_path.iterdir()) - {tmp_path / name}
+    assert cv2.imread(str(picture)) is not None
+
+
+@pytest.mark.parametrize(("transport", "other"), [("grpc", "rest"), ("rest", "grpc")])
+def test_the_port_of_the_other_api(local_server, transport, other):
+    config = LoadConfig(address=address(local_server, other), transport=transport, sizes=SMALL, deadline=5)
+
+    with pytest.raises(UserError, match=f"choose --transport {other}, or the port of the other API"):
+        load.main(config)
+
+
+def test_a_proxy_is_not_used_to_call_this_machine(local_server, monkeypatch):
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for transport in ("grpc", "rest"):
+        config = LoadConfig(
+            address=address(local_server, transport), transport=transport, clients=1, seconds=0.1, sizes=SMALL
+        )
+        assert load.main(config) == 0
 
 
 def test_figures():

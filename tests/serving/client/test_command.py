@@ -2,18 +2,24 @@
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
 import pty
+import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from serving.client.images import find_images
+from tfrecords_builder.errors import UserError
 
 from .conftest import encoded_image, overlay_of, probability_of
 
@@ -130,7 +136,88 @@ def test_every_overlay_has_another_name(call_rest, folder, tmp_path):
     assert len({answer["overlay"] for answer in answers}) == 10
     assert {str(path) for path in overlays.iterdir()} == {answer["overlay"] for answer in answers}
     for answer in answers:
-        assert Path(answer["overlay"]).read_bytes() == overlay_of(Path(answer["file"]).read_bytes())
+        assert_same_picture(answer["overlay"], overlay_of(Path(answer["file"]).read_bytes()))
+
+
+def assert_same_picture(path: str, png: bytes) -> None:
+    np.testing.assert_array_equal(cv2.imread(path, -1), cv2.imdecode(np.frombuffer(png, np.uint8), -1))
+
+
+def test_overlays_of_an_earlier_run_are_replaced(call_rest, folder, tmp_path):
+    overlays = tmp_path / "overlays"
+    first = call_rest("--json", "--overlay", overlays, folder)
+    before = sorted(overlays.iterdir())
+    second = call_rest("--json", "--overlay", f"{overlays}/", folder)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert len(before) == 10
+    assert sorted(overlays.iterdir()) == before
+
+
+@pytest.mark.parametrize("foreign", ["image0.png", "notes.txt", "deep/image0.png", ".hidden"])
+def test_a_folder_with_other_files_gets_no_overlays(call_rest, server, folder, tmp_path, foreign):
+    overlays = tmp_path / "overlays"
+    (overlays / foreign).parent.mkdir(parents=True)
+    (overlays / foreign).write_bytes(encoded_image(5))
+
+    done = call_rest("--overlay", overlays, folder)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert f"holds {foreign!r}, which does not belong to a folder of overlays" in done.stderr
+    assert [path for path in overlays.rglob("*") if path.is_file()] == [overlays / foreign]
+    assert (overlays / foreign).read_bytes() == encoded_image(5)
+    assert server.model.requests == []
+
+
+def test_overlays_are_not_written_beside_the_x_rays(call_rest, server, folder, tmp_path):
+    for overlays in (folder, folder / "folder0", tmp_path):
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        done = call_rest("--overlay", overlays, folder)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "where overlays are to be written: choose another folder" in done.stderr
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert server.model.requests == []
+
+
+def test_overlays_are_not_taken_for_x_rays_by_the_next_run(call_rest, folder):
+    assert call_rest("--overlay", folder / "overlays", folder).returncode == 0
+
+    done = call_rest("--overlay", folder / "overlays", folder)
+
+    assert done.returncode == 2
+    assert "where overlays are to be written" in done.stderr
+
+
+def limit_size_of_files() -> None:
+    """Makes the next write of more than 100 bytes fail, as a full disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+
+def test_a_full_disk_takes_one_line(server, folder, tmp_path):
+    options = ["--transport", "rest", "--address", server.address("rest"), "--overlay", tmp_path / "overlays"]
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.client", *options, "--json", folder],
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=limit_size_of_files,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "image0.png': File too large" in done.stderr
+    assert list((tmp_path / "overlays").iterdir()) == []
+
+
+def test_an_overlay_of_a_long_name(call_rest, tmp_path):
+    name = "R\u00f6ntgen" * 31  # 248 bytes
+    (tmp_path / f"{name}.png").write_bytes(encoded_image(1))
+
+    done = call_rest("--json", "--overlay", tmp_path / "overlays", tmp_path / f"{name}.png")
+
+    assert done.returncode == 0, done.stderr
+    (overlay,) = (tmp_path / "overlays").iterdir()
+    assert overlay.name.startswith("R\u00f6ntgenR\u00f6ntgen")
 
 
 def test_overlay_in_the_table(call_rest, folder, tmp_path):
@@ -153,11 +240,130 @@ def test_bad_images_among_good_ones(call_rest, folder, tmp_path, broken_image):
 
 
 def test_a_file_name_that_is_not_utf8(call_rest, tmp_path):
-    (tmp_path / os.fsdecode(b"x\xff[red].png")).write_bytes(encoded_image(1))
+    file = tmp_path / "xrays" / os.fsdecode(b"x\xff[red].png")
+    overlay = tmp_path / "overlays" / file.name
+    file.parent.mkdir()
+    file.write_bytes(encoded_image(1))
     for form in ((), ("--json",), ("--csv",)):
-        done = call_rest(*form, tmp_path)
+        done = call_rest(*form, "--overlay", overlay.parent, file.parent)
         assert done.returncode == 0, done.stderr
-        assert "[red].png" in done.stdout
+        assert done.stdout.count("[red].png") == 2
+        if form == ("--json",):
+            answer = json.loads(done.stdout)
+            assert (answer["file"], answer["overlay"]) == (str(file), str(overlay))
+        else:
+            assert done.stdout.count("x\\udcff[red].png") == 2
+    assert overlay.exists()
+
+
+def test_what_could_not_be_read_has_no_probability(call_rest, folder, tmp_path, broken_image):
+    (tmp_path / "broken.png").write_bytes(broken_image)
+    bad = [tmp_path / "broken.png", tmp_path / "absent.png"]
+
+    rows = list(csv.DictReader(io.StringIO(call_rest("--csv", *bad, folder).stdout)))
+    answers = [json.loads(line) for line in call_rest("--json", *bad, folder).stdout.splitlines()]
+    table = call_rest(*bad, folder).stdout
+
+    assert [row["probability"] for row in rows[:2]] == ["", ""]
+    assert [answer["probability"] for answer in answers[:2]] == [None, None]
+    assert {row["label"] for row in rows[:2]} == {"INVALID"}
+    assert all(0 <= float(row["probability"]) <= 1 for row in rows[2:])
+    assert all(0 <= answer["probability"] <= 1 for answer in answers[2:])
+    assert "-1" not in table.replace(str(tmp_path), "")
+
+
+OTHER_FORMATS = {
+    "WebP": ("a.webp", {"format": "WEBP"}),
+    "TIFF": ("b.tif", {"format": "TIFF"}),
+    "JPEG 2000": ("c.jp2", {"format": "JPEG2000"}),
+}
+
+
+@pytest.fixture
+def other_formats(tmp_path) -> dict[str, Path]:
+    """A folder with a file of each of several formats that are not read, by the name of the format."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for name, options in OTHER_FORMATS.values():
+        Image.new("L", (20, 20), 128).save(folder / name, **options)
+    (folder / "d").write_bytes(bytes(128) + b"DICM" + bytes(100))
+    (folder / "notes.txt").write_text("no image")
+    return {kind: folder / name for kind, (name, _) in OTHER_FORMATS.items()} | {"DICOM": folder / "d"}
+
+
+def test_other_formats_in_folders_are_counted_in_one_line(call_rest, server, other_formats, folder):
+    done = call_rest("--json", other_formats["DICOM"].parent, folder)
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 10
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("files passed over: 4; ")
+    for kind, path in other_formats.items():
+        assert f"{kind}: 1 (first {str(path)!r})" in line
+
+
+def test_a_folder_of_other_formats_only(call_rest, server, other_formats):
+    done = call_rest(other_formats["DICOM"].parent)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no JPEG, PNG, BMP or GIF file in" in done.stderr
+    assert "files passed over: 4" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_other_formats_that_are_named_are_refused_before_anything_is_sent(call_rest, server, other_formats):
+    done = call_rest("--json", *other_formats.values())
+
+    assert done.returncode == 2
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    for (kind, path), answer, line in zip(
+        other_formats.items(), answers, done.stderr.splitlines(), strict=True
+    ):
+        assert (answer["file"], answer["valid"], answer["probability"]) == (str(path), False, None)
+        assert kind in answer["reason"]
+        assert line == f"{path}: {answer['reason']}"
+    assert server.model.requests == []
+
+
+def test_images_are_recognised_whatever_their_names(call_rest, tmp_path):
+    for name in ("no_suffix", "scan.jfif", "scan.tif", "B.JPG"):
+        (tmp_path / name).write_bytes(encoded_image(3, suffix=".jpg"))
+
+    assert [Path(file).name for file in find_images([str(tmp_path)])] == sorted(
+        ["no_suffix", "scan.jfif", "scan.tif", "B.JPG"]
+    )
+
+
+def test_links_are_followed_but_not_in_a_circle(folder, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "xrays").symlink_to(folder)
+    (linked / "circle").symlink_to(linked)
+    (linked / "again.png").symlink_to(folder / "folder0/image0.png")
+    (linked / "broken.png").symlink_to("nowhere")
+
+    found = find_images([str(linked)])
+
+    assert len(found) == 11  # the images of the folder, and the link that leads nowhere
+    assert len({os.path.realpath(file) for file in found}) == 11
+
+
+def test_a_folder_that_cannot_be_listed(folder, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"the folder '.*' cannot be listed: Permission denied"):
+        find_images([str(folder)])
+
+
+def test_a_pipe_is_not_read(call_rest, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+
+    done = call_rest(tmp_path)
+
+    assert done.returncode == 2
+    assert "pipe.png: not a file" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -200,8 +406,11 @@ def test_no_model(call_rest, folder):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_overlay_folder_that_is_a_file(call_rest, folder):
-    done = call_rest("--overlay", folder / "notes.txt", folder)
-    assert done.returncode == 2
-    assert "cannot make the folder" in done.stderr
+@pytest.mark.parametrize("path", ["notes.txt", "notes.txt/overlays"])
+def test_overlay_folder_that_is_a_file(call_rest, server, folder, path):
+    done = call_rest("--overlay", folder / path, folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "notes.txt" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert (folder / "notes.txt").read_bytes() == b"no image"
+    assert server.model.requests == []
