@@ -22,9 +22,10 @@ class OperatingPoint:
     """The sensitivity that the threshold reached, 0 to 1."""
     specificity: float
     """The specificity that the threshold reached, 0 to 1."""
-    chosen_on: str = "val"
+    chosen_on: str
     """The split that it was chosen on."""
-    rule: str = "highest specificity with sensitivity at least the target"
+    rule: str
+    """How it was chosen, in words."""
 
     def to_json(self) -> str:
         """The text of `operating_point.json`."""
@@ -73,4 +74,6 @@ def choose(
         target_sensitivity=target_sensitivity,
         sensitivity=float(true_positive_rate[chosen]),
         specificity=1 - float(false_positive_rate[chosen]),
+        chosen_on="val",
+        rule="highest specificity with sensitivity at least the target",
     )

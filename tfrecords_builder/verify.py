@@ -28,7 +28,7 @@ class VerifyConfig:
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
     """Folder of records that `python -m tfrecords_builder` built; a path or a URL."""
     workers: int = os.cpu_count() or 1
-    """Number of threads. Each reads one shard at a time."""
+    """Number of threads, by default one per core. Each reads one shard at a time."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -37,7 +37,7 @@ class VerifyConfig:
 
 def main(config: VerifyConfig) -> int:
     """Prints the faults, one per line, or that there are none. Returns the exit code."""
-    from tfrecords_builder.faults import find_faults
+    from tfrecords_builder.record_checks import find_faults
 
     faults = find_faults(config.records, config.workers)
     for fault in faults:

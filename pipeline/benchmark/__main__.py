@@ -11,12 +11,14 @@ from rich.console import Console
 from pipeline.benchmark.options import BenchmarkConfig
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.ownership import refuse_unknown_files
 
 
 def main(config: BenchmarkConfig) -> None:
     """Measures, prints the tables, writes the files and prints where they are."""
     from pipeline.benchmark import comparisons, machine, report, stages
 
+    refuse_unknown_files(config.output, report.FILES)
     description = machine.describe()
     about = {
         "command": shlex.join(["python", "-m", "pipeline.benchmark", *sys.argv[1:]]),
@@ -28,7 +30,7 @@ def main(config: BenchmarkConfig) -> None:
     ratios = comparisons.compare(results)
     report.print_tables(Console(), results, ratios)
     title = f"{description['processor']}, {description['cores']} cores; {', '.join(description['devices'])}"
-    report.write(Path(config.output), report.to_json(about, results, ratios), report.chart(results, title))
+    report.write(config.output, report.to_json(about, results, ratios), report.chart(results, title))
     print(Path(config.output) / report.JSON)  # noqa: T201
 
 

@@ -23,17 +23,18 @@ class BenchmarkConfig:
         ValueError: if nothing could be measured with such settings.
     """
 
-    records: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="RECORDS")] = None
+    records: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[RECORDS]")] = None
     """Folder of records, of which the split train is used. Without it, synthetic images are made."""
     batch_sizes: tuple[int, ...] = (32,)
     """Images per batch, one or more numbers. The training step is measured with each of them, the input with
     the largest, goodput and PyTorch's training step with the first."""
     image_size: int = 224
-    """Side in pixels of the synthetic images with which the input is measured."""
+    """Side in pixels of the synthetic images with which the input is measured; ignored with RECORDS."""
     step_image_size: int = 64
-    """Side in pixels of the synthetic images with which the training step and goodput are measured."""
+    """Side in pixels of the synthetic images with which the training step and goodput are measured; ignored
+    with RECORDS."""
     images: int = 4096
-    """Number of synthetic images of each size."""
+    """Number of synthetic images of each size; ignored with RECORDS."""
     timer: Annotated[Timer, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Timer)
     stages: tuple[Stage, ...] = STAGES
     """What is measured: the limits of the machine, the input, the training step, and goodput: how much of the

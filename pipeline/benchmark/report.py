@@ -3,16 +3,24 @@
 import io
 import itertools
 import json
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.benchmark.result import UNIT, Result
+from tfrecords_builder import storage
+from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, sign_png
 
 JSON = "benchmark.json"
 CHART = "benchmark.png"
+FILES = OwnedFiles(
+    "a folder of a benchmark",
+    {
+        r"benchmark\.json": b'"command": "python -m pipeline.benchmark',
+        r"benchmark\.png": PNG_SIGNATURE + b"|tEXtSoftware\0Matplotlib",
+    },
+)
 _NOTES = {
     "fraction_of_peak": "{:.2f} of peak",
     "goodput": "goodput {:.3f}",
@@ -73,11 +81,10 @@ def chart(results: list[Result], title: str) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=100)
     plt.close(figure)
-    return png.getvalue()
+    return sign_png(png.getvalue())
 
 
-def write(folder: Path, text: str, png: bytes) -> None:
+def write(folder: str, text: str, png: bytes) -> None:
     """Writes both files to a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / JSON).write_text(text, encoding="utf-8")
-    (folder / CHART).write_bytes(png)
+    storage.write(storage.join(folder, JSON), text)
+    storage.write(storage.join(folder, CHART), png)

@@ -44,6 +44,6 @@ def test_one_class_is_refused():
 
 
 def test_it_survives_json():
-    point = OperatingPoint(0.123456789, 0.97, 0.98, 0.5)
+    point = OperatingPoint(0.123456789, 0.97, 0.98, 0.5, "val", "a rule")
 
     assert OperatingPoint.from_json(point.to_json()) == point

@@ -46,7 +46,7 @@ class AuditConfig:
     shown: int = 24
     """Number of findings of each kind that audit.html shows; audit.json has all."""
     workers: int = os.cpu_count() or 1
-    """Number of threads that read images."""
+    """Number of threads that read images, by default one per core."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.near_distance <= MAX_NEAR_DISTANCE:

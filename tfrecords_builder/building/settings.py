@@ -48,7 +48,7 @@ class BuildConfig:
     """What to do about images that cannot be read: stop after listing all of them, or leave them out and list
     them in dataset.json."""
     workers: int = os.cpu_count() or 1
-    """Number of threads that decode images; Beam has options for its own workers."""
+    """Number of threads that decode images, by default one per core. Beam has options for its own."""
     engine: Literal["local", "beam"] = "local"
     """What builds the records: the threads of this machine, or an Apache Beam pipeline (extra `beam`)."""
     beam_options: tuple[str, ...] = ()

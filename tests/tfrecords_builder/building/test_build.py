@@ -11,7 +11,7 @@ from tfrecords_builder import Preprocessing, manifest, storage
 from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.faults import find_faults
+from tfrecords_builder.record_checks import find_faults
 from tfrecords_builder.records import deserialize
 from tfrecords_builder.source.find import find_source_images
 

@@ -17,7 +17,7 @@ from tfrecords_builder.building.build import build
 from tfrecords_builder.building.engines import local
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.faults import find_faults
+from tfrecords_builder.record_checks import find_faults
 from tfrecords_builder.synthesize import SynthesizeConfig, synthesize
 
 
