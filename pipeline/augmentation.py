@@ -4,8 +4,8 @@ X-rays of other hospitals differ from the training images in geometry (aspect ra
 (brightness, contrast, gamma, blur, noise). A batch is augmented on the training device, in one affine
 resampling and one change of the gray values, on any Keras backend.
 
-How far each property changes is set in `pipeline/training/settings.py`. The changes by which an evaluation measures
-robustness are others, written without Keras, in `pipeline/evaluation/acquisition.py`.
+How far each property changes is set in `pipeline/training/settings.py`. The changes by which an evaluation
+measures robustness are others, written without Keras, in `pipeline/evaluation/acquisition.py`.
 """
 
 import dataclasses

@@ -13,8 +13,8 @@ from tfrecords_builder import Preprocessing, manifest
 from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
-from tfrecords_builder.record_checks import find_faults
 from tfrecords_builder.manifest import Shard
+from tfrecords_builder.record_checks import find_faults
 from tfrecords_builder.records import Record, deserialize, serialize
 
 FLIPS = 200
