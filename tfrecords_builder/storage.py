@@ -8,6 +8,7 @@ import contextlib
 import csv
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 
 LONGEST_STEM = 200
 """Bytes of a file name that `shortened` returns. File systems allow 255 in a whole name."""
+
+_PATTERN = re.compile(r"[\[\]*?\\]")
 
 LoadedT = TypeVar("LoadedT")
 
@@ -128,6 +131,25 @@ def move(source: str, target: str) -> None:
 
     tf.io.gfile.makedirs(target.rpartition("/")[0])
     tf.io.gfile.rename(source, target, overwrite=True)
+
+
+@contextlib.contextmanager
+def without_pattern(folder: str) -> Iterator[str]:
+    """Lends a path to a folder in which TensorFlow finds no pattern.
+
+    TensorFlow looks for the variables of a SavedModel by a pattern that contains the folder. So it does not
+    find them if the folder's name has `[`, `*` or `?`.
+
+    Args:
+        folder: a path or a URL. A local one with such characters is lent by a link.
+    """
+    if is_url(folder) or not _PATTERN.search(str(Path(folder).absolute())):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place) / "folder"
+        link.symlink_to(Path(folder).absolute(), target_is_directory=True)
+        yield str(link)
 
 
 @contextlib.contextmanager

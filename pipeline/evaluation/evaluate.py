@@ -21,6 +21,7 @@ from pipeline.evaluation.predictions import predict_split
 from pipeline.runs import Run
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.ownership import refuse_unknown_files
 from tfrecords_builder.records import Split
 
 SCHEMA_VERSION = 1
@@ -62,15 +63,16 @@ def evaluate(run_folder: str, records: str, split: Split = "test", batch_size: i
         batch_size: images that the model computes at once. The figures do not depend on it.
 
     Raises:
-        UserError: if the run is not finished, or the records do not fit it.
+        UserError: if the run is not finished, the records do not fit it, or RUN/evaluation/ holds other files.
     """
+    folder = storage.join(run_folder, runs.EVALUATION)
+    refuse_unknown_files(folder, runs.EVALUATION_FILES)
     run = runs.load(run_folder)
     _refuse_records_that_do_not_fit(run, records, split)
     predictions, images = predict_split(run, records, split, batch_size)
     subject = Subject(run, images, predictions, batch_size)
     parts = [measure_part(subject) for measure_part in PARTS]
     metrics = collect_metrics(parts)
-    folder = storage.join(run_folder, runs.EVALUATION)
     _write(folder, subject, parts, metrics)
     summary = "\n".join(part.summary for part in parts if part.summary)
     return Evaluation(metrics, summary, storage.join(folder, PAGE))

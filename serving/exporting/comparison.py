@@ -8,6 +8,7 @@ import tensorflow as tf
 from pipeline.runs import Run
 from serving import names
 from serving.exporting.random_images import encode_png, random_images
+from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 
 TOLERANCE = 1e-3
@@ -36,7 +37,8 @@ def refuse_other_answers(run: Run, folder: str) -> None:
     encoded = encode_png(random_images(3 * run.preprocessing.image_size, _COMPARED_IMAGES))
     pixels = np.stack([run.preprocessing.apply(png) for png in encoded])[..., None]
     expected = run.model.predict(pixels, verbose=0)[:, 0]
-    signatures = tf.saved_model.load(folder).signatures
+    with storage.without_pattern(folder) as plain:
+        signatures = tf.saved_model.load(plain).signatures
     for name, inputs in (
         (names.PIXELS_SIGNATURE, {names.IMAGE: pixels}),
         (names.DEFAULT_SIGNATURE, {names.IMAGE_BYTES: encoded}),

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from serving import names
 from serving.server.servable import Servable
+from tfrecords_builder import storage
 
 _NUM_WARM_UPS = 3
 
@@ -27,7 +28,8 @@ def images_per_second(
         batch_size: images in a batch.
         seconds: how long the function is called.
     """
-    function = tf.saved_model.load(folder).signatures[signature]
+    with storage.without_pattern(folder) as plain:
+        function = tf.saved_model.load(plain).signatures[signature]
     endless = itertools.cycle(images)
     num_batches = max(2, len(images) // batch_size)
     batches = [tf.constant(list(itertools.islice(endless, batch_size))) for _ in range(num_batches)]

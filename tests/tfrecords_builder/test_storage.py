@@ -100,3 +100,60 @@ def test_a_table_as_csv():
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
 
     assert storage.to_csv(rows) == "epoch,loss\n1,0.5\n2,\n"
+
+
+@pytest.mark.parametrize("name", ["models[1]", "models*", "models?", "plain"])
+def test_a_folder_is_lent_by_a_path_that_is_no_pattern(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "file").write_text("content")
+
+    with storage.without_pattern(str(tmp_path / name)) as plain:
+        assert tf.io.gfile.glob(f"{plain}/f*") == [f"{plain}/file"]
+        assert (plain == str(tmp_path / name)) == (name == "plain")
+
+    assert (tmp_path / name / "file").read_text() == "content"
+
+
+def test_entries_are_listed_and_links_are_no_folders(folder):
+    assert list(storage.entries(folder)) == []
+    storage.write(storage.join(folder, "[a]*", "file"), "")
+    storage.write(storage.join(folder, "file"), "")
+    expected = [("[a]*", True), ("file", False)]
+    if not storage.is_url(folder):
+        (Path(folder) / "link").symlink_to("[a]*")
+        expected.append(("link", False))
+
+    assert sorted(storage.entries(folder)) == expected
+
+
+def test_files_are_read_in_part_moved_and_removed(folder):
+    path, moved = storage.join(folder, "file"), storage.join(folder, "below", "moved")
+    storage.write(path, "content")
+    storage.write(moved, "old")
+
+    assert storage.read_beginning(path, 4) == b"cont"
+    assert storage.read_beginning(path, 400) == b"content"
+    storage.move(path, moved)
+    assert storage.read(moved) == "content"
+    storage.remove_empty_folder(storage.join(folder, "below"))
+    storage.remove(moved)
+    storage.remove_empty_folder(storage.join(folder, "below"))
+
+    assert not storage.exists(storage.join(folder, "below"))
+    storage.remove_empty_folder(storage.join(folder, "below"))
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+
+    with pytest.raises(OSError, match="No space left") as failure:
+        storage.write(str(tmp_path / "file"), "content")
+    assert failure.value.filename == str(tmp_path / "file")
+
+
+def test_a_long_name_is_shortened_to_whole_characters():
+    assert storage.shortened("short") == "short"
+    assert storage.shortened("ü" * 120) == "ü" * 100

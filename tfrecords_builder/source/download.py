@@ -1,10 +1,11 @@
 """Downloads the public dataset from Kaggle, with kagglehub (extra `kaggle`)."""
 
 import contextlib
-import shutil
 import sys
+import tempfile
 from pathlib import Path
 
+from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 
 CHEST_XRAY_PNEUMONIA = "paultimothymooney/chest-xray-pneumonia"
@@ -21,12 +22,12 @@ def download(folder: str) -> None:
     target = Path(folder)
     if target.is_dir() and any(target.iterdir()):
         return
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    _download(CHEST_XRAY_PNEUMONIA, unfinished)
-    if target.is_dir():
-        target.rmdir()
-    unfinished.rename(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # A folder of a new name: it may be deleted, as nobody else has files in it.
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as unfinished:
+        _download(CHEST_XRAY_PNEUMONIA, Path(unfinished) / "images")
+        storage.remove_empty_folder(str(target))
+        (Path(unfinished) / "images").rename(target)
 
 
 def _download(dataset: str, folder: Path) -> None:

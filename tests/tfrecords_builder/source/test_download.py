@@ -31,7 +31,7 @@ def test_the_public_dataset_is_downloaded_once_and_built(kaggle, tmp_path, capsy
     content = build(BuildConfig(folder, str(tmp_path / "records"), download=True, val_fraction=0.2))
     download(folder)
 
-    assert kaggle == [(CHEST_XRAY_PNEUMONIA, f"{folder}.unfinished")]
+    assert [dataset for dataset, _ in kaggle] == [CHEST_XRAY_PNEUMONIA]
     assert content.splits["test"].records == 8
     output = capsys.readouterr()
     assert (output.out, "newer version" in output.err) == ("", True)
@@ -58,15 +58,17 @@ def test_a_failed_download_is_one_line_that_names_the_page_and_leaves_no_source(
     assert reason in str(failure.value)
     assert f"https://www.kaggle.com/datasets/{CHEST_XRAY_PNEUMONIA}" in str(failure.value)
     assert "\n" not in str(failure.value)
-    assert not (tmp_path / "chest_xray").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_leftovers_of_an_interrupted_download_do_not_stop_the_next(kaggle, tmp_path):
-    (tmp_path / "chest_xray.unfinished/half").mkdir(parents=True)
+def test_a_folder_of_the_user_beside_the_source_is_kept(kaggle, tmp_path):
+    (tmp_path / "chest_xray.unfinished").mkdir()
+    (tmp_path / "chest_xray.unfinished/mine.txt").write_text("mine")
 
     download(str(tmp_path / "chest_xray"))
 
-    assert [path.name for path in (tmp_path / "chest_xray").iterdir()] == ["chest_xray"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chest_xray", "chest_xray.unfinished"]
+    assert (tmp_path / "chest_xray.unfinished/mine.txt").read_text() == "mine"
 
 
 def test_without_kagglehub_the_extra_is_named(monkeypatch, tmp_path):
