@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import socket
 from collections.abc import Iterator
@@ -127,8 +128,7 @@ def _listen_for_rest(settings: ServerSettings) -> socket.socket:
     try:
         return listen(settings.host, settings.rest_port)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise _port_error("REST", settings.host, settings.rest_port, reason) from None
+        raise _port_error("REST", settings.host, settings.rest_port, error) from None
 
 
 def _listen_for_grpc(settings: ServerSettings, credentials: Any | None) -> GrpcServer:
@@ -141,12 +141,21 @@ def _listen_for_grpc(settings: ServerSettings, credentials: Any | None) -> GrpcS
             with_health=settings.enable_grpc_healthcheck_service,
         )
     except RuntimeError:  # gRPC does not say why
-        reason = "the address is in use or not available"
-        raise _port_error("gRPC", settings.host, settings.grpc_port, reason) from None
+        try:
+            listen(settings.host, settings.grpc_port).close()
+        except OSError as error:
+            raise _port_error("gRPC", settings.host, settings.grpc_port, error) from None
+        raise UserError(
+            f"gRPC cannot use what {settings.ssl_config_file!r} holds: server_key and server_cert "
+            "must be in PEM and belong together"
+        ) from None
 
 
-def _port_error(api: str, host: str, port: int, reason: str) -> UserError:
-    return UserError(
-        f"cannot listen at {host}:{port} for {api}: {reason}; stop the program that uses the port, or choose "
-        f"another with --{api.lower()}-port (0 for any free port)"
+def _port_error(api: str, host: str, port: int, error: OSError) -> UserError:
+    remedy = (
+        "stop the program that uses the port, or choose another with "
+        f"--{api.lower()}-port (0 for any free port)"
+        if error.errno in (errno.EADDRINUSE, errno.EACCES)
+        else "give an address of this machine with --host"
     )
+    return UserError(f"cannot listen at {host}:{port} for {api}: {error.strerror or error}; {remedy}")

@@ -40,6 +40,8 @@ def from_folder(models: str) -> Any:
         base_path = storage.join(folder, name)
         if tf.io.gfile.isdir(base_path) and version_folders(base_path):
             config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
+    if not config.model_config_list.config and version_folders(models):
+        raise UserError(f"{models!r} is the folder of one model: give the folder that it is in")
     if not config.model_config_list.config:
         raise UserError(f"{models!r} holds no model, that is no file MODEL/VERSION/saved_model.pb: {export}")
     return config

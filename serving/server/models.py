@@ -83,6 +83,8 @@ class Models:
         self._sources: Mapping[str, Source] = {}
         self._keepers: Mapping[str, VersionKeeper] = {}
         self._applied_sources: Mapping[str, Source] | None = None
+        self._unlisted: dict[str, str] = {}  # why the versions of a model could not be listed, by model
+        self._reports_at_start: list[str] | None = []  # None once the first versions are loaded
         self._stopping = False
         self._one_reload = threading.Lock()
         self._changed = threading.Condition()
@@ -234,6 +236,16 @@ class Models:
                     f"version {failed.number} of model {keeper.model!r} in {failed.folder!r} cannot be "
                     f"loaded: {_first_line(failed.error)}"
                 )
+        reports, self._reports_at_start = self._reports_at_start or [], None
+        for line in reports:
+            logger.error("%s", line)
+
+    def _report(self, line: str) -> None:
+        """Logs a failure; when the server starts, only if another version can be served."""
+        if self._reports_at_start is None:
+            logger.error("%s", line)
+        else:
+            self._reports_at_start.append(line)
 
     def _unload_all(self) -> None:
         for keeper in self._keepers.values():
@@ -259,7 +271,7 @@ class Models:
         """Looks which versions there are, and tells every keeper which of them are wanted."""
         sources = self._sources
         new = {
-            name: VersionKeeper(name, self._load, self._upkeep.retries)
+            name: VersionKeeper(name, self._load, self._upkeep.retries, self._report)
             for name in sources
             if name not in self._keepers
         }
@@ -268,10 +280,8 @@ class Models:
             if name not in sources:
                 keeper.want({})
                 continue
-            try:
-                folders = version_folders(sources[name].base_path)
-            except tf.errors.OpError as error:
-                logger.error("the versions of model %s cannot be listed: %s", name, error.message)
+            folders = self._listed_versions(name, sources[name].base_path)
+            if folders is None:
                 continue
             wanted = model_config.wanted_versions(sources[name].policy, folders)
             keeper.want({number: folders[number] for number in wanted})
@@ -279,6 +289,18 @@ class Models:
             self._keepers = keepers
             self._applied_sources = sources
             self._changed.notify_all()
+
+    def _listed_versions(self, name: str, base_path: str) -> dict[int, str] | None:
+        """The folders of a model's versions; None if they cannot be listed, which is logged once."""
+        try:
+            folders = version_folders(base_path)
+        except tf.errors.OpError as error:
+            if self._unlisted.get(name) != error.message:
+                logger.error("the versions of model %s cannot be listed: %s", name, error.message)
+            self._unlisted[name] = error.message
+            return None
+        self._unlisted.pop(name, None)
+        return folders
 
     def _load(self, name: str, version: int, folder: str) -> Servable:
         return Servable(name, version, folder, self._upkeep.batching)

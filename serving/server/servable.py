@@ -51,7 +51,8 @@ class Servable:
         self._session = tf.compat.v1.Session(graph=graph, config=_session_config())
         try:
             with graph.as_default():
-                loaded = tf.compat.v1.saved_model.load(self._session, [TAG], folder)
+                with storage.without_pattern(folder) as plain:
+                    loaded = tf.compat.v1.saved_model.load(self._session, [TAG], plain)
                 if batching is not None:
                     self._add_batching(graph, loaded.graph_def, batching)
             self._warm_up(storage.join(folder, EXTRA_ASSETS, WARMUP_FILE))
@@ -170,8 +171,12 @@ def _signature_defs(folder: str) -> Mapping[str, meta_graph_pb2.SignatureDef]:
     """All signatures in `saved_model.pb`; `tf.saved_model.load` shows only some of them."""
     with tf.io.gfile.GFile(storage.join(folder, "saved_model.pb"), "rb") as file:
         saved = saved_model_pb2.SavedModel.FromString(file.read())
-    (graph,) = (graph for graph in saved.meta_graphs if list(graph.meta_info_def.tags) == [TAG])
-    return dict(graph.signature_def)
+    graphs = [graph for graph in saved.meta_graphs if list(graph.meta_info_def.tags) == [TAG]]
+    if not graphs:
+        raise StatusError(
+            grpc.StatusCode.NOT_FOUND, f"Could not find meta graph def matching supplied tags: {{ {TAG} }}"
+        )
+    return dict(graphs[0].signature_def)
 
 
 def _feeds(signature: meta_graph_pb2.SignatureDef) -> list[str]:

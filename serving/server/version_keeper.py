@@ -91,10 +91,14 @@ class VersionKeeper:
         model: name of the model.
         load: loads a version; whatever it raises is the version's error.
         retries: of versions that cannot be loaded.
+        report: gets a line about each try that failed; by default it is logged.
     """
 
-    def __init__(self, model: str, load: LoadServable, retries: Retries) -> None:
+    def __init__(
+        self, model: str, load: LoadServable, retries: Retries, report: Callable[[str], None] | None = None
+    ) -> None:
         self.model = model
+        self._report = report or logger.error
         self._load = load
         self._retries = retries
         self._lock = threading.Lock()
@@ -215,14 +219,9 @@ class VersionKeeper:
             version.next_try = time.monotonic() + self._retries.interval
             if version.failed_tries > self._retries.most:
                 version.state = State.END
-        logger.error(
-            "version %d of model %s cannot be loaded (try %d of %d): %s",
-            version.number,
-            self.model,
-            version.failed_tries,
-            self._retries.most + 1,
-            error.message.partition("\n")[0],
-        )
+        reason = error.message.partition("\n")[0]
+        tries = f"try {version.failed_tries} of {self._retries.most + 1}"
+        self._report(f"version {version.number} of model {self.model} cannot be loaded ({tries}): {reason}")
 
     def _retire_unwanted(self) -> None:
         """Changes versions that are no longer wanted to END if they are not loaded, else to UNLOADING."""
