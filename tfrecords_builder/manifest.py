@@ -67,7 +67,7 @@ class Manifest:
 
         The same content always gives the same text.
         """
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self) | {"preprocessing": self.preprocessing.to_fields()}
         return _text(fields | {"sha256": _digest(fields)})
 
     @classmethod
@@ -89,7 +89,7 @@ class Manifest:
             return cls(
                 **fields
                 | {
-                    "preprocessing": Preprocessing(**fields["preprocessing"]),
+                    "preprocessing": Preprocessing.from_fields(fields["preprocessing"]),
                     "splits": splits,
                     "left_out": tuple(LeftOut(**entry) for entry in fields["left_out"]),
                     "class_names": tuple(fields["class_names"]),

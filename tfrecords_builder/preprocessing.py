@@ -6,13 +6,14 @@ gray level. Both decode (see `decoding`), crop the border, and resize by area.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tfrecords_builder.decoding import decode, decode_in_graph
+from tfrecords_builder.decoding import SixteenBits, decode, decode_in_graph
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -34,6 +35,9 @@ class Preprocessing:
     border: float = 0.08
     """Fraction of the height that is cropped at the top and again at the bottom, and fraction of the width
     that is cropped at the left and again at the right; below 0.5."""
+    sixteen_bits: SixteenBits = "range"
+    """How images with 16 bits per sample become 8 bits: by their own range (the darkest pixel becomes black,
+    the brightest white), or by their high byte, as in records that were built before there was a choice."""
 
     def __post_init__(self) -> None:
         smallest, largest = IMAGE_SIZES
@@ -43,6 +47,18 @@ class Preprocessing:
             )
         if not 0 <= 2 * self.border < 1:
             raise ValueError(f"border must be at least 0 and below 0.5. Received: {self.border}")
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "Preprocessing":
+        """Reads what `to_fields` returned, or what dataset.json held before `sixteen_bits` existed."""
+        return cls(**{"sixteen_bits": "high_byte"} | dict(fields))
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields as dataset.json holds them; records of the old rule keep the same dataset.json."""
+        fields = dataclasses.asdict(self)
+        if self.sixteen_bits == "high_byte":
+            del fields["sixteen_bits"]
+        return fields
 
     def apply(self, encoded: bytes) -> NDArray[np.uint8]:
         """Decodes, crops and resizes one image with OpenCV.
@@ -57,7 +73,22 @@ class Preprocessing:
             UnreadableImage: if the file is damaged, has another format, or has more than MAX_PIXELS.
             UserError: if it is DICOM and pydicom (extra `dicom`) is not installed.
         """
-        return self.crop_and_resize(decode(encoded))
+        return self.crop_and_resize(self.decode(encoded))
+
+    def decode(self, encoded: bytes) -> NDArray[np.uint8]:
+        """Decodes one image with OpenCV, and neither crops nor resizes it.
+
+        Args:
+            encoded: a JPEG, PNG, BMP, GIF or DICOM file.
+
+        Returns:
+            uint8 array (height, width), 0 to 255.
+
+        Raises:
+            UnreadableImage: if the file is damaged, has another format, or has more than MAX_PIXELS.
+            UserError: if it is DICOM and pydicom (extra `dicom`) is not installed.
+        """
+        return decode(encoded, self.sixteen_bits)
 
     def crop_and_resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Crops the border of a gray image and resizes it by area.
@@ -93,7 +124,7 @@ class Preprocessing:
         """
         import tensorflow as tf
 
-        image = decode_in_graph(encoded)
+        image = decode_in_graph(encoded, self.sixteen_bits)
         shape = tf.shape(image)
         # In float64, as Python computes in `crop_and_resize`: in float32, 0.08 * 1000 is not below 80.
         margin = tf.cast(tf.cast(shape[:2], tf.float64) * self.border, tf.int32)

@@ -5,17 +5,31 @@ A new image format starts in `formats.py`.
 
 from tfrecords_builder.decoding.dispatch import decode, decode_in_graph
 from tfrecords_builder.decoding.errors import UnreadableImage
-from tfrecords_builder.decoding.formats import DICOM_SUFFIXES, FORMATS, MAX_PIXELS, SUFFIXES
-from tfrecords_builder.decoding.header import Header, read_header
+from tfrecords_builder.decoding.formats import (
+    BEGINNING_BYTES,
+    DICOM,
+    DICOM_SUFFIXES,
+    FORMATS,
+    MAX_PIXELS,
+    SUFFIXES,
+    recognise,
+)
+from tfrecords_builder.decoding.headers.header import Header
+from tfrecords_builder.decoding.headers.read import read_header
+from tfrecords_builder.decoding.scaling import SixteenBits
 
 __all__ = [
+    "BEGINNING_BYTES",
+    "DICOM",
     "DICOM_SUFFIXES",
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
     "Header",
+    "SixteenBits",
     "UnreadableImage",
     "decode",
     "decode_in_graph",
     "read_header",
+    "recognise",
 ]

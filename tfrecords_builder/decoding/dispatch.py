@@ -5,17 +5,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tfrecords_builder.decoding import dicom, opencv
+from tfrecords_builder.decoding import opencv
+from tfrecords_builder.decoding.dicom import decode as dicom
+from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, recognise
+from tfrecords_builder.decoding.scaling import SixteenBits
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def decode(encoded: bytes) -> NDArray[np.uint8]:
+def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.uint8]:
     """Decodes an image file to gray, upright.
 
     Args:
-        encoded: a JPEG, PNG, BMP, GIF (its first frame) or DICOM file.
+        encoded: a JPEG, PNG, BMP, GIF (its first image) or DICOM file; its first bytes decide, not its name.
+        sixteen_bits: how samples of 16 bits become 8, except in DICOM, which always follows `range`.
 
     Returns:
         uint8 array (height, width), 0 to 255.
@@ -24,22 +28,24 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
         UnreadableImage: if the file is damaged, has another format, or has more than MAX_PIXELS.
         UserError: if it is DICOM and pydicom (extra `dicom`) is not installed.
     """
-    return dicom.decode(encoded) if dicom.is_dicom(encoded) else opencv.decode(encoded)
+    if recognise(encoded[:BEGINNING_BYTES]) == DICOM:
+        return dicom.decode(encoded)
+    return opencv.decode(encoded, sixteen_bits)
 
 
-def decode_in_graph(encoded: "tf.Tensor") -> "tf.Tensor":
+def decode_in_graph(encoded: "tf.Tensor", sixteen_bits: SixteenBits = "range") -> "tf.Tensor":
     """Decodes an image file to gray, upright, with TensorFlow operations; it does not read DICOM.
 
     Args:
-        encoded: scalar string tensor, a JPEG, PNG, BMP or GIF (its first frame) file.
+        encoded: scalar string tensor, a JPEG, PNG, BMP or GIF (its first image) file.
+        sixteen_bits: how samples of 16 bits become 8.
 
     Returns:
         uint8 tensor (height, width, 1), 0 to 255.
 
     Raises:
         tf.errors.InvalidArgumentError: if it runs on a file that `decode` refuses, or on DICOM.
-        tf.errors.OutOfRangeError: if it runs on some damaged files.
     """
-    from tfrecords_builder.decoding import graph  # it loads TensorFlow
+    from tfrecords_builder.decoding.graph import decode  # it loads TensorFlow
 
-    return graph.decode(encoded)
+    return decode.decode(encoded, sixteen_bits)

@@ -2,4 +2,4 @@
 
 
 class UnreadableImage(ValueError):
-    """The bytes are not an image that this project reads; the message says why."""
+    """The bytes are not an image that this project reads; the message says why, in one line."""

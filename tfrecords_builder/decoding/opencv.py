@@ -1,30 +1,45 @@
 """Decodes JPEG, PNG, BMP and GIF files to gray with OpenCV, for the builder.
 
-`graph.py` does the same with TensorFlow. Both agree to the bit wherever they decode with the same library:
+`graph/` does the same with TensorFlow. Both agree to the bit wherever they decode with the same library:
 
 - The gray of a JPEG is its stored luma. That of other colour images, and of CMYK, is ITU-R BT.601 luma.
 - JPEGs are rotated and mirrored as their EXIF says.
-- Transparency is ignored, and samples of 16 bits are cut to their high byte. GIFs give their first frame.
+- Transparency is ignored. GIFs give their first image, without the canvas around it.
+- Samples of 16 bits become 8 by one of the rules of `scaling.SixteenBits`.
 """
 
+import contextlib
+import functools
 import io
+from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.errors import UnreadableImage
-from tfrecords_builder.decoding.formats import FORMATS
-from tfrecords_builder.decoding.header import Header, read_header
+from tfrecords_builder.decoding.headers.bmp import PALETTE_COLOURS, BmpHeader
+from tfrecords_builder.decoding.headers.jpeg import JpegHeader, has_readable_end
+from tfrecords_builder.decoding.headers.png import PngHeader
+from tfrecords_builder.decoding.headers.read import read_header
+from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, spread
+
+SIXTEEN_BITS = 16
+
+_CANNOT_DECOMPRESS = "its pixels cannot be decompressed"
+_ROWS_AT_A_TIME = 64
 
 
-def decode(encoded: bytes) -> NDArray[np.uint8]:
-    """Decodes an image file to gray with OpenCV, or with Pillow if it is in CMYK.
+def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.uint8]:
+    """Decodes an image file to gray.
 
     Args:
         encoded: a JPEG, PNG, BMP or GIF file.
+        sixteen_bits: how samples of 16 bits become 8.
 
     Returns:
         uint8 array (height, width), 0 to 255.
@@ -33,33 +48,124 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
         UnreadableImage: if the file is damaged, has another format, or has more than MAX_PIXELS.
     """
     header = read_header(encoded)
-    image = _decode_cmyk(encoded, header) if header.is_cmyk else _decode_gray(encoded, header)
-    return _upright(image, exif.read_orientation(encoded)) if header.file_format == "JPEG" else image
+    match header:
+        case JpegHeader():
+            image = _decode_cmyk(encoded, header) if header.is_cmyk else _decode_luma(encoded, header)
+            return _upright(image, header.orientation)
+        case PngHeader():
+            return _decode_png(encoded, header, sixteen_bits)
+        case BmpHeader():
+            return _decode_bmp(encoded, header)
+    return _decode_gif(encoded)
 
 
-def _decode_gray(encoded: bytes, header: Header) -> NDArray[np.uint8]:
-    reads_luma = header.file_format == "JPEG"
-    flags = cv2.IMREAD_GRAYSCALE if reads_luma else cv2.IMREAD_COLOR
+def _decode_luma(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
+    """Decodes a JPEG to its stored luma: with simplejpeg if it is whole, and with OpenCV if it is not.
+
+    Of damaged pixels, OpenCV makes the same as TensorFlow, but does not read on to the end of the image.
+    """
+    try:
+        return simplejpeg.decode_jpeg(jpeg, "GRAY", fastdct=False, fastupsample=False)[..., 0]
+    except ValueError:  # it is damaged, or subsampled in a way that simplejpeg does not know
+        if not has_readable_end(jpeg, header):
+            raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}") from None
+    return _imdecode(jpeg, cv2.IMREAD_GRAYSCALE, "JPEG")
+
+
+def _imdecode(encoded: bytes, flags: int, file_format: str) -> NDArray[Any]:
+    _silence_opencv()
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise UnreadableImage(f"OpenCV cannot decode this {header.file_format}: {error.err}") from None
+    except cv2.error:
+        image = None
     if image is None:
-        raise UnreadableImage(f"damaged {header.file_format}: OpenCV cannot decode it")
-    return image if reads_luma else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
+        raise UnreadableImage(f"damaged {file_format}: {_CANNOT_DECOMPRESS}")
+    return image
 
 
-def _decode_cmyk(encoded: bytes, header: Header) -> NDArray[np.uint8]:
+@functools.cache
+def _silence_opencv() -> None:
+    """Keeps OpenCV from writing to stderr about damaged files, which are reported with their names."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def _decode_cmyk(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
     """Decodes a CMYK JPEG as TensorFlow does; OpenCV ignores whether the inks are inverted."""
+    inks = _decode_inks(jpeg, header)
+    gray = np.empty(inks.shape[:2], np.uint8)
+    for rows in _blocks_of_rows(len(inks)):
+        block = inks[rows].astype(np.int32)
+        reflected = block if header.has_inverted_inks else 255 - block  # light, 0 to 255
+        rgb = (reflected[..., 3:] * reflected[..., :3] // 255).astype(np.uint8)
+        gray[rows] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return gray
+
+
+def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
+    """The inks as stored, uint8 (height, width, 4)."""
+    with contextlib.suppress(
+        ValueError
+    ):  # it is damaged, or subsampled in a way that simplejpeg does not know
+        return simplejpeg.decode_jpeg(jpeg, "CMYK", fastdct=False, fastupsample=False)
+    if not has_readable_end(jpeg, header):
+        raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}")
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            inks = np.asarray(image, np.int32)
-    except (OSError, SyntaxError) as error:
-        raise UnreadableImage(f"damaged JPEG in CMYK: {error}") from None
-    # Pillow inverts the inks of every file. `reflected` is how much light each ink reflects, 0 to 255.
-    reflected = 255 - inks if header.has_inverted_inks else inks
-    rgb = (reflected[..., 3:] * reflected[..., :3] // 255).astype(np.uint8)
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+            return 255 - np.asarray(image)  # Pillow inverts the inks of every file
+    except (OSError, SyntaxError, ValueError):
+        raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}") from None
+
+
+def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) -> NDArray[np.uint8]:
+    # The other chunks do not decide the pixels of a still image, and OpenCV would play animations.
+    critical = encoded[:8] + b"".join(encoded[chunk] for chunk in header.critical)
+    flags = cv2.IMREAD_GRAYSCALE if header.is_gray else cv2.IMREAD_COLOR
+    if header.bits == SIXTEEN_BITS and sixteen_bits == "range":
+        levels = _imdecode(critical, flags | cv2.IMREAD_ANYDEPTH, "PNG")
+        return spread(levels if header.is_gray else _luma_of_16_bits(levels))
+    image = _imdecode(critical, flags, "PNG")
+    return image if header.is_gray else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
+
+
+def _luma_of_16_bits(bgr: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Turns uint16 (height, width, 3) into uint16 (height, width); cv2.cvtColor rounds it otherwise."""
+    luma = np.empty(bgr.shape[:2], np.uint16)
+    for rows in _blocks_of_rows(len(bgr)):
+        weighted = bgr[rows].astype(np.uint32) @ np.array(LUMA[::-1], np.uint32)
+        luma[rows] = (weighted + (1 << LUMA_SHIFT - 1)) >> LUMA_SHIFT
+    return luma
+
+
+def _blocks_of_rows(height: int) -> Iterator[slice]:
+    """Some rows at a time, for what needs many bytes per pixel."""
+    for first in range(0, height, _ROWS_AT_A_TIME):
+        yield slice(first, first + _ROWS_AT_A_TIME)
+
+
+def _decode_bmp(encoded: bytes, header: BmpHeader) -> NDArray[np.uint8]:
+    size = header.row_bytes * header.height
+    rows = np.frombuffer(encoded, np.uint8, size, header.pixels).reshape(header.height, header.row_bytes)
+    if not header.is_top_down:
+        rows = rows[::-1]
+    channels = header.bits // 8
+    pixels = rows[:, : header.width * channels].reshape(header.height, header.width, channels)
+    if channels == 1:
+        colours = encoded[slice(*header.palette)].ljust(4 * PALETTE_COLOURS, b"\0")
+        palette = np.frombuffer(colours, np.uint8).reshape(1, PALETTE_COLOURS, 4)
+        return cv2.cvtColor(palette, cv2.COLOR_BGRA2GRAY)[0][pixels[..., 0]]  # type: ignore[return-value]
+    return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
+
+
+def _decode_gif(encoded: bytes) -> NDArray[np.uint8]:
+    """Decodes a GIF with TensorFlow: OpenCV refuses damage that TensorFlow's decoder reads over."""
+    import tensorflow as tf
+
+    from tfrecords_builder.decoding.graph import gif
+
+    try:
+        return gif.decode(tf.constant(encoded)).numpy()[..., 0]
+    except tf.errors.OpError:
+        raise UnreadableImage(f"damaged GIF: {_CANNOT_DECOMPRESS}") from None
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

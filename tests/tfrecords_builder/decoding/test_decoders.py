@@ -91,8 +91,19 @@ def without_adobe_and_inverted(inks: Image.Image) -> bytes:
     return without_adobe(as_file(ImageChops.invert(inks), "JPEG", quality=100))
 
 
-def test_samples_of_16_bits_are_cut_to_the_high_byte():
+def test_the_range_of_samples_of_16_bits_is_spread_over_0_to_255():
+    twelve_bits = np.array([[0, 100, 1000], [2000, 3000, 4095]], np.uint16)
+    encoded = cv2.imencode(".png", twelve_bits)[1].tobytes()
+
+    expected = [[0, 6, 62], [125, 187, 255]]  # 255 * value / 4095, rounded
+    np.testing.assert_array_equal(decode(encoded), expected)
+    np.testing.assert_array_equal(decode_in_graph(tf.constant(encoded))[..., 0], expected)
+
+
+def test_records_of_before_cut_samples_of_16_bits_to_the_high_byte():
     sixteen = np.array([[0, 255, 256, 511, 32768, 65535]], np.uint16)
     encoded = cv2.imencode(".png", sixteen)[1].tobytes()
 
-    np.testing.assert_array_equal(decode(encoded), [[0, 0, 1, 1, 128, 255]])
+    expected = [[0, 0, 1, 1, 128, 255]]
+    np.testing.assert_array_equal(decode(encoded, "high_byte"), expected)
+    np.testing.assert_array_equal(decode_in_graph(tf.constant(encoded), "high_byte")[..., 0], expected)
