@@ -1,5 +1,7 @@
 """Fixtures of several packages. Each imports what it needs, so that tests that need little start at once."""
 
+import runpy
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,3 +97,21 @@ def local_server(models) -> Iterator["Ports"]:
 
     with serving(ServerSettings(models, grpc_port=0, rest_port=0)) as ports:
         yield ports
+
+
+@pytest.fixture
+def command(monkeypatch, capfd, tmp_path):
+    """Runs `python -m module ...` in an empty folder; returns exit code, stdout and stderr's lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(module: str, *arguments) -> tuple[int, str, list[str]]:
+        monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
+        if not hasattr(sys.modules.get(module), "__path__"):  # runpy warns of modules that are there already
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        output = capfd.readouterr()
+        return exited.value.code or 0, output.out, output.err.splitlines()
+
+    return run

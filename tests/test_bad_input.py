@@ -1,30 +1,10 @@
 """What a user gets wrong: one clear line, exit code 2, nothing half-written. The commands are run as such."""
 
-import runpy
 import shutil
 import socket
-import sys
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture
-def command(monkeypatch, capfd, tmp_path):
-    """Runs `python -m module ...` in an empty folder; returns exit code, stdout and stderr's lines."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(module: str, *arguments) -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
-        if not hasattr(sys.modules.get(module), "__path__"):  # runpy warns of modules that are there already
-            monkeypatch.delitem(sys.modules, module, raising=False)
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-        output = capfd.readouterr()
-        return exited.value.code or 0, output.out, output.err.splitlines()
-
-    return run
 
 
 def assert_refused(result, *words):

@@ -6,7 +6,9 @@ such folders, so it never loads a version that is not complete, or one that answ
 
 import contextlib
 import logging
+import re
 import uuid
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -17,6 +19,9 @@ from serving.names import MODEL_NAME
 from serving.version_folders import version_folders
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.ownership import SYSTEM_FILES
+
+_MAY_BE_THERE = re.compile(rf".*\.config|{SYSTEM_FILES.pattern}")
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +38,12 @@ def publish(run_folder: str, models: str, version: int | None = None) -> str:
         The folder of the new version.
 
     Raises:
-        UserError: if the run is not finished, or if there is a version with that number.
+        UserError: if the run is not finished, if there is a version with that number, or if the folder holds
+            files that belong to no model.
         ExportRefused: if the exported model answers differently from the run.
     """
+    for folder in (models, storage.join(models, MODEL_NAME)):
+        _refuse_foreign_files(folder)
     run = runs.load(run_folder)
     base_path = storage.join(models, MODEL_NAME)
     number = _free_number(base_path, version)
@@ -50,6 +58,17 @@ def publish(run_folder: str, models: str, version: int | None = None) -> str:
     threshold = run.operating_point.threshold
     logger.info("version %d labels an image PNEUMONIA if its probability is at least %.4f", number, threshold)
     return target
+
+
+def _refuse_foreign_files(folder: str) -> None:
+    """Refuses a folder in which files lie beside the folders of models or versions, as in a home folder."""
+    for name, is_folder in sorted(storage.entries(folder)):
+        is_link_to_folder = not storage.is_url(folder) and Path(folder, name).is_dir()
+        if not (is_folder or is_link_to_folder or _MAY_BE_THERE.fullmatch(name)):
+            raise UserError(
+                f"{folder!r} holds {name!r}, which does not belong to a folder of models: choose another "
+                "folder, or move that file away first"
+            )
 
 
 def _free_number(base_path: str, version: int | None) -> int:
