@@ -48,6 +48,54 @@ def without_adobe(cmyk_jpeg: bytes) -> bytes:
     return cmyk_jpeg[:segment] + cmyk_jpeg[segment + 2 + length :]
 
 
+PHOTOSHOP = b"\xff\xed" + struct.pack(">H", 2 + 3014) + b"Photoshop 3.0\0" + bytes(3000)
+COLOUR_PROFILE = b"\xff\xe2" + struct.pack(">H", 2 + 65000) + b"ICC_PROFILE\0\1\1" + bytes(64986)
+COMMENT = b"\xff\xfe" + struct.pack(">H", 2 + 11) + b"a comment\xff\xd8"
+XMP = b"\xff\xe1" + struct.pack(">H", 2 + 129) + b"http://ns.adobe.com/xap/1.0/\0" + bytes(100)
+
+
+def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
+    """The same JPEG with segments before all others."""
+    return jpeg[:2] + b"".join(segments) + jpeg[2:]
+
+
+def as_opencv_jpeg(rgb: np.ndarray, **options: int) -> bytes:
+    """Saves an image with OpenCV, whose options are named without `IMWRITE_JPEG_`."""
+    flags = [
+        part for name, value in options.items() for part in (getattr(cv2, f"IMWRITE_JPEG_{name}"), value)
+    ]
+    return cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), flags)[1].tobytes()
+
+
+def with_odd_sampling(gray_jpeg: bytes) -> bytes:
+    """The same JPEG with a sampling factor of 2 for its only component, which changes nothing."""
+    frame = gray_jpeg.index(b"\xff\xc0")
+    return gray_jpeg[: frame + 11] + b"\x22" + gray_jpeg[frame + 12 :]
+
+
+def with_few_colours(bmp: bytes, count: int) -> bytes:
+    """The same BMP of 256 colours with a palette that is as short as its header says."""
+    kept = bmp[14 : 14 + 40 + 4 * count]
+    header = kept[:32] + struct.pack("<I", count) + kept[36:]
+    rows = bmp[struct.unpack("<I", bmp[10:14])[0] :]
+    return bmp[:10] + struct.pack("<I", 14 + len(header)) + header + rows
+
+
+def with_masks(bmp: bytes) -> bytes:
+    """The same BMP of 32 bits with the masks that it needs not, as many programs write it."""
+    masks = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+    header = bmp[14:30] + struct.pack("<I", 3) + bmp[34:54]
+    return bmp[:10] + struct.pack("<I", 66) + header + masks + bmp[54:]
+
+
+def from_top_to_bottom(bmp: bytes) -> bytes:
+    """The same BMP with its rows in the opposite order, and a header that says so."""
+    first, height, width = struct.unpack("<I", bmp[10:14])[0], *struct.unpack("<ii", bmp[18:26])[::-1]
+    row_bytes = (3 * width + 3) // 4 * 4
+    rows = [bmp[first + y * row_bytes : first + (y + 1) * row_bytes] for y in range(height)]
+    return bmp[:22] + struct.pack("<i", -height) + bmp[26:first] + b"".join(reversed(rows))
+
+
 @functools.cache
 def image_files(height: int, width: int) -> dict[str, bytes]:
     """One file of every kind that both decoders read."""
@@ -63,11 +111,20 @@ def image_files(height: int, width: int) -> dict[str, bytes]:
         "progressive jpeg": as_file(gray, "JPEG", quality=90, progressive=True),
         "progressive colour jpeg": as_file(colour, "JPEG", quality=90, progressive=True),
         "jpeg with whole chroma": as_file(colour, "JPEG", quality=90, subsampling="4:4:4"),
+        "jpeg with few chroma": as_opencv_jpeg(
+            np.asarray(colour), SAMPLING_FACTOR=cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411
+        ),
+        "jpeg with restarts": as_opencv_jpeg(np.asarray(colour), RST_INTERVAL=2),
+        "jpeg with odd sampling": with_odd_sampling(as_file(gray, "JPEG", quality=90)),
         "jpeg stored as rgb": as_file(colour, "JPEG", quality=90, keep_rgb=True),
         "rotated jpeg": as_file(gray, "JPEG", quality=90, exif=rotating_exif()),
         "rotated colour jpeg": as_file(colour, "JPEG", exif=rotating_exif(8, little_endian=True)),
         "cmyk jpeg": as_file(colour.convert("CMYK"), "JPEG", quality=90),
         "cmyk jpeg without adobe": without_adobe(as_file(colour.convert("CMYK"), "JPEG")),
+        "jpeg rotated behind other segments": with_segments(
+            as_file(gray, "JPEG", exif=rotating_exif(3)), PHOTOSHOP, COLOUR_PROFILE, COMMENT
+        ),
+        "jpeg with bytes after its end": as_file(gray, "JPEG") + bytes(30),
         "rotated cmyk jpeg": as_file(colour.convert("CMYK"), "JPEG", exif=rotating_exif(3)),
         "rotated png": as_file(gray, "PNG", exif=rotating_exif()),
         "gray png": as_file(gray, "PNG"),
@@ -82,11 +139,24 @@ def image_files(height: int, width: int) -> dict[str, bytes]:
         "4-bit palette png": as_file(colour.convert("P", palette=1, colors=16), "PNG", bits=4),
         "palette png with a transparent colour": as_file(palette, "PNG", transparency=5),
         "gray png with a transparent level": as_file(gray, "PNG", transparency=90),
+        "png with bytes after its end": as_file(gray, "PNG") + bytes(30),
+        "animated png": as_file(colour, "PNG", save_all=True, append_images=[Image.new("RGB", colour.size)]),
+        "2-bit palette png": as_file(gray.quantize(4), "PNG", bits=2),
         "bmp": as_file(colour, "BMP"),
         "gray bmp": as_file(gray, "BMP"),
         "palette bmp": as_file(palette, "BMP"),
+        "bmp with few colours": with_few_colours(as_file(colour.quantize(20), "BMP"), 20),
         "bmp with alpha": as_file(transparent, "BMP"),
+        "bmp with masks": with_masks(as_file(transparent, "BMP")),
+        "bmp from top to bottom": from_top_to_bottom(as_file(colour, "BMP")),
+        "bmp with bytes after its end": as_file(colour, "BMP") + bytes(30),
         "gif": as_file(colour, "GIF"),
+        "gif with interlaced rows": as_file(palette, "GIF", interlace=True),
+        "gif with rows in order": as_file(palette, "GIF", interlace=False),
+        "gif with a transparent colour": as_file(palette, "GIF", transparency=5, comment=b"note " * 100),
+        "animated gif": as_file(
+            colour, "GIF", save_all=True, append_images=[Image.new("RGB", colour.size)] * 3
+        ),
     }
 
 

@@ -20,11 +20,12 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from tfrecords_builder.cli.startup import load_tensorflow
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.errors import UnreadableImage
 from tfrecords_builder.decoding.headers.bmp import PALETTE_COLOURS, BmpHeader
 from tfrecords_builder.decoding.headers.jpeg import JpegHeader, has_readable_end
-from tfrecords_builder.decoding.headers.png import PngHeader
+from tfrecords_builder.decoding.headers.png import FIRST_POSITION, PngHeader, chunk_with_wrong_checksum
 from tfrecords_builder.decoding.headers.read import read_header
 from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, spread
 
@@ -118,12 +119,17 @@ def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
 
 def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) -> NDArray[np.uint8]:
     # The other chunks do not decide the pixels of a still image, and OpenCV would play animations.
-    critical = encoded[:8] + b"".join(encoded[chunk] for chunk in header.critical)
+    critical = encoded[:FIRST_POSITION] + b"".join(encoded[chunk] for chunk in header.critical)
+    is_spread = header.bits == SIXTEEN_BITS and sixteen_bits == "range"
     flags = cv2.IMREAD_GRAYSCALE if header.is_gray else cv2.IMREAD_COLOR
-    if header.bits == SIXTEEN_BITS and sixteen_bits == "range":
-        levels = _imdecode(critical, flags | cv2.IMREAD_ANYDEPTH, "PNG")
-        return spread(levels if header.is_gray else _luma_of_16_bits(levels))
-    image = _imdecode(critical, flags, "PNG")
+    try:
+        image = _imdecode(critical, flags | (cv2.IMREAD_ANYDEPTH if is_spread else 0), "PNG")
+    except UnreadableImage:
+        if name := chunk_with_wrong_checksum(encoded, header):
+            raise UnreadableImage(f"damaged PNG: the checksum of its chunk {name} is wrong") from None
+        raise
+    if is_spread:
+        return spread(image if header.is_gray else _luma_of_16_bits(image))
     return image if header.is_gray else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
 
 
@@ -152,12 +158,13 @@ def _decode_bmp(encoded: bytes, header: BmpHeader) -> NDArray[np.uint8]:
     if channels == 1:
         colours = encoded[slice(*header.palette)].ljust(4 * PALETTE_COLOURS, b"\0")
         palette = np.frombuffer(colours, np.uint8).reshape(1, PALETTE_COLOURS, 4)
-        return cv2.cvtColor(palette, cv2.COLOR_BGRA2GRAY)[0][pixels[..., 0]]  # type: ignore[return-value]
+        return cv2.cvtColor(palette, cv2.COLOR_BGRA2GRAY)[0][pixels[..., 0]]
     return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
 
 
 def _decode_gif(encoded: bytes) -> NDArray[np.uint8]:
     """Decodes a GIF with TensorFlow: OpenCV refuses damage that TensorFlow's decoder reads over."""
+    load_tensorflow()
     import tensorflow as tf
 
     from tfrecords_builder.decoding.graph import gif

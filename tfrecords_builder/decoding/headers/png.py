@@ -4,6 +4,7 @@ libpng, which both decoders use, checks the checksums and the compressed pixels.
 """
 
 import dataclasses
+import zlib
 
 from tfrecords_builder.decoding.errors import UnreadableImage
 from tfrecords_builder.decoding.formats import MAGIC
@@ -42,7 +43,7 @@ def read(encoded: bytes) -> PngHeader:
     width, height, bits, colour_type, methods = _read_first_chunk(encoded)
     if bits not in _BITS_OF_COLOUR_TYPE.get(colour_type, ()) or methods not in (b"\0\0\0", b"\0\0\1"):
         raise UnreadableImage(
-            f"damaged PNG: {bits} bits of colour type {colour_type}, methods {methods.hex(' ')}"
+            f"damaged PNG: it has {bits} bits of colour type {colour_type}, and methods {methods.hex(' ')}"
         )
     return PngHeader(
         "PNG",
@@ -85,3 +86,12 @@ def _critical_chunks(encoded: bytes) -> list[slice]:
             found.append(slice(position, end))
         position = end
     return found
+
+
+def chunk_with_wrong_checksum(encoded: bytes, header: PngHeader) -> str:
+    """Names the first chunk that decides the pixels and whose checksum is wrong; empty if all are right."""
+    for chunk in header.critical:
+        name_and_content = encoded[chunk.start + 4 : chunk.stop - 4]
+        if zlib.crc32(name_and_content) != int.from_bytes(encoded[chunk.stop - 4 : chunk.stop], "big"):
+            return name_and_content[:4].decode("ascii")
+    return ""
