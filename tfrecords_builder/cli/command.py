@@ -136,7 +136,8 @@ def parse(config: type[ConfigT], command: str, args: Sequence[str] | None = None
 def _line_breaks_joined() -> Iterator[None]:
     """Lets tyro wrap the docstrings of settings to the terminal; it would keep the line breaks of the source.
 
-    tyro has no option for this.
+    tyro has no option for this, so one of its private functions is replaced meanwhile. The test of the help
+    fails if a newer tyro lacks it.
     """
     original = _docstrings.get_field_docstring
 
