@@ -1,4 +1,7 @@
+"""Which DICOM files are read, and how they are stored; `test_dicom_display.py` has the gray levels."""
+
 import io
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +11,11 @@ import pydicom
 import pytest
 import tensorflow as tf
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -19,141 +24,17 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from tests.tfrecords_builder.decoding.dicom_files import STORED, as_file, dataset, lut
+from tests.tfrecords_builder.image_files import jpeg_claiming
 from tfrecords_builder import Preprocessing
 from tfrecords_builder.decoding import MAX_PIXELS, UnreadableImage, decode, decode_in_graph
-from tfrecords_builder.decoding.dicom import library
+from tfrecords_builder.decoding.dicom import checks, library
 from tfrecords_builder.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 
 # Decoding silences pydicom once for the process; pytest brings warnings back for every test.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-
-# 12 bits in 16, as X-ray detectors store them.
-STORED = np.array([[0, 100, 1000], [2000, 3000, 4095]], np.uint16)
-
-
-def dataset(
-    stored: np.ndarray = STORED, *, bits: int = 12, syntax=ExplicitVRLittleEndian, **elements
-) -> Dataset:
-    """A gray X-ray with every element that its pixels need, and with `elements`."""
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = syntax
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = "1.2.3"
-    made.Rows, made.Columns = stored.shape
-    made.SamplesPerPixel = 1
-    made.PhotometricInterpretation = "MONOCHROME2"
-    made.BitsAllocated = 8 * stored.itemsize
-    made.BitsStored, made.HighBit = bits, bits - 1
-    made.PixelRepresentation = int(stored.dtype.kind == "i")
-    made.PixelData = stored.tobytes() + b"\0" * (stored.nbytes % 2)
-    for name, value in elements.items():
-        setattr(made, name, value)
-    return made
-
-
-def as_file(made: Dataset) -> bytes:
-    data = io.BytesIO()
-    made.save_as(data, enforce_file_format=True)
-    return data.getvalue()
-
-
-def lut(first: int, bits: int, values: list[int]) -> list[Dataset]:
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [len(values), first, bits])
-    item.add_new("LUTData", "US", values)
-    return [item]
-
-
-def test_without_a_window_the_range_of_the_pixels_is_shown():
-    # 255 * [0, 100, 1000, 2000, 3000, 4095] / 4095, rounded
-    np.testing.assert_array_equal(decode(as_file(dataset())), [[0, 6, 62], [125, 187, 255]])
-    np.testing.assert_array_equal(
-        decode(as_file(dataset(np.array([[1000, 1001], [1002, 1004]], np.uint16)))), [[0, 64], [128, 255]]
-    )
-    assert decode(as_file(dataset())).dtype == np.uint8
-
-
-def test_a_linear_window_by_the_formula_of_the_standard():
-    # PS3.3 C.11.2.1.2.1: ((x - (2000 - 0.5)) / (2001 - 1) + 0.5) * 255 between 999.5 and 2999.5
-    shown = decode(as_file(dataset(WindowCenter=2000, WindowWidth=2001)))
-
-    np.testing.assert_array_equal(shown, [[0, 0, 0], [128, 255, 255]])
-    # The first of several windows: center 100.5, width 201: 0 to 200
-    shown = decode(as_file(dataset(WindowCenter=[100.5, 2000], WindowWidth=[201, 4096])))
-    np.testing.assert_array_equal(shown, [[0, 128, 255], [255, 255, 255]])
-
-
-def test_exact_and_sigmoid_windows():
-    exact = decode(as_file(dataset(WindowCenter=2000, WindowWidth=2000, VOILUTFunction="LINEAR_EXACT")))
-    np.testing.assert_array_equal(exact, [[0, 0, 0], [128, 255, 255]])
-
-    sigmoid = decode(as_file(dataset(WindowCenter=2000, WindowWidth=2000, VOILUTFunction="SIGMOID")))
-    expected = 255 / (1 + np.exp(-4 * (STORED - 2000.0) / 2000))
-    np.testing.assert_array_equal(sigmoid, np.rint(expected))
-    narrow = decode(as_file(dataset(WindowCenter=2000, WindowWidth=1, VOILUTFunction="SIGMOID")))
-    np.testing.assert_array_equal(narrow, [[0, 0, 0], [128, 255, 255]])
-
-
-def test_the_window_applies_to_rescaled_values():
-    # Values 0.5 * stored - 1000 are [-1000, -950, -500, 0, 500, 1047.5]; the window goes from -500 to 500.
-    rescaled = dataset(RescaleSlope="0.5", RescaleIntercept="-1000", WindowCenter="0.5", WindowWidth="1001")
-
-    np.testing.assert_array_equal(decode(as_file(rescaled)), [[0, 0, 0], [128, 255, 255]])
-
-
-def test_a_negative_slope_inverts():
-    np.testing.assert_array_equal(
-        decode(as_file(dataset(RescaleSlope="-1", RescaleIntercept="4095"))), [[255, 249, 193], [130, 68, 0]]
-    )
-    windowed = dataset(RescaleSlope="-1", RescaleIntercept="4095", WindowCenter="2048", WindowWidth="4096")
-    np.testing.assert_array_equal(decode(as_file(windowed)), [[255, 249, 193], [130, 68, 0]])
-
-
-def test_monochrome1_is_inverted():
-    inverted = dataset(PhotometricInterpretation="MONOCHROME1")
-
-    np.testing.assert_array_equal(decode(as_file(inverted)), 255 - decode(as_file(dataset())))
-
-
-def test_signed_pixels_over_their_whole_range():
-    stored = np.array([[-32768, -16384, 0, 32767]], np.int16)
-
-    np.testing.assert_array_equal(decode(as_file(dataset(stored, bits=16))), [[0, 64, 128, 255]])
-
-
-def test_an_image_of_one_value_is_black():
-    flat = np.full((2, 3), 77, np.uint16)
-
-    np.testing.assert_array_equal(decode(as_file(dataset(flat))), np.zeros((2, 3)))
-
-
-def test_a_lookup_table_is_used_instead_of_the_window():
-    stored = np.array([[0, 10, 11, 12, 13, 4000]], np.uint16)
-    tabled = dataset(
-        stored, VOILUTSequence=lut(10, 10, [0, 341, 682, 1023]), WindowCenter="1", WindowWidth="2"
-    )
-
-    # Levels before the first entry (10) get it, those after the last (13) get that: 1023 is white in 10 bits.
-    np.testing.assert_array_equal(decode(as_file(tabled)), [[0, 0, 85, 170, 255, 255]])
-
-
-def test_a_lookup_table_of_8_bits_with_more_than_256_entries():
-    table = [index // 16 for index in range(4096)]
-
-    shown = decode(as_file(dataset(VOILUTSequence=lut(0, 8, table))))
-
-    np.testing.assert_array_equal(shown, STORED // 16)
-
-
-def test_a_modality_lookup_table():
-    stored = np.array([[0, 1, 2, 3]], np.uint16)
-    tabled = dataset(stored, ModalityLUTSequence=lut(0, 16, [500, 600, 800, 1000]))
-
-    # (value - 500) / 500 * 255: 0, 51, 153, 255
-    np.testing.assert_array_equal(decode(as_file(tabled)), [[0, 51, 153, 255]])
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=lambda syntax: syntax.name)
@@ -201,6 +82,89 @@ def test_a_file_without_preamble(syntax, meta):
     np.testing.assert_array_equal(decode(bare), decode(whole))
 
 
+def test_big_endian_files():
+    made = dataset(STORED.byteswap(), syntax=ExplicitVRBigEndian)
+    made["PixelData"].VR = "OW"
+
+    np.testing.assert_array_equal(decode(as_file(made)), decode(as_file(dataset())))
+
+
+def test_the_high_bit_of_pixels_in_rle():
+    shifted = dataset(STORED * 16, HighBit=15)
+    shifted.compress(RLELossless)
+    shifted.HighBit = 15
+
+    np.testing.assert_array_equal(decode(as_file(shifted)), decode(as_file(dataset())))
+
+
+def test_deflated_files():
+    np.testing.assert_array_equal(
+        decode(as_file(dataset(syntax=DeflatedExplicitVRLittleEndian))), decode(as_file(dataset()))
+    )
+
+
+def test_a_deflated_file_that_grows_beyond_the_limit_is_refused(monkeypatch):
+    monkeypatch.setattr(checks, "MAX_DEFLATED_BYTES", 100_000)
+    bomb = dataset(syntax=DeflatedExplicitVRLittleEndian, PixelData=bytes(1_000_000))
+
+    with pytest.raises(UnreadableImage, match="larger than 100000 bytes when it is inflated"):
+        decode(as_file(bomb))
+
+
+def test_compressed_pixels_without_the_delimiter_at_their_end():
+    whole = dataset(np.zeros((40, 30), np.uint16) + np.arange(30, dtype=np.uint16))
+    whole.compress(RLELossless)
+    encoded = as_file(whole)
+    assert encoded.endswith(b"\xfe\xff\xdd\xe0" + bytes(4))
+
+    np.testing.assert_array_equal(decode(encoded[:-8]), decode(encoded))
+    with pytest.raises(UnreadableImage):
+        decode(encoded[:-30])
+
+
+def test_sequences_of_unknown_length():
+    made = dataset(VOILUTSequence=lut(0, 12, [0, 4095]))
+    expected = decode(as_file(made))
+    made["VOILUTSequence"].is_undefined_length = True
+    made.VOILUTSequence[0].is_undefined_length_sequence_item = True
+
+    np.testing.assert_array_equal(decode(as_file(made)), expected)
+
+
+def without_delimiter(delimiter: bytes) -> bytes:
+    """A DICOM with a lookup table of unknown length, whose end is not marked."""
+    made = dataset(VOILUTSequence=lut(0, 12, [0, 4095]))
+    made["VOILUTSequence"].is_undefined_length = True
+    made.VOILUTSequence[0].is_undefined_length_sequence_item = True
+    encoded = as_file(made)
+    assert encoded.count(delimiter + bytes(4)) == 1
+    return encoded.replace(delimiter + bytes(4), b"")
+
+
+@pytest.mark.parametrize("delimiter", [b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"], ids=["item", "sequence"])
+def test_sequences_without_a_delimiter_are_refused_in_one_line(delimiter):
+    with pytest.raises(UnreadableImage, match="DICOM") as refusal:
+        decode(without_delimiter(delimiter))
+    assert "\n" not in str(refusal.value)
+
+
+def claiming_jpeg_2000(width: int, height: int) -> Dataset:
+    """A DICOM of 64x64 pixels whose compressed pixels say another size."""
+    made = dataset(np.zeros((64, 64), np.uint16))
+    made.compress(JPEG2000Lossless)
+    frame = bytearray(get_frame(made.PixelData, 0, number_of_frames=1))
+    size = frame.index(b"\xff\x4f\xff\x51") + 8
+    frame[size : size + 8] = struct.pack(">II", width, height)
+    made.PixelData = encapsulate([bytes(frame)])
+    return made
+
+
+def lossless_jpeg(width: int, height: int) -> bytes:
+    """The header of a JPEG without loss."""
+    frame = b"\xff\xc3" + struct.pack(">HBHHB", 11, 12, height, width, 1) + b"\1\x11\0"
+    return b"\xff\xd8" + frame + b"\xff\xda" + struct.pack(">HB", 8, 1) + bytes(5) + b"\xff\xd9"
+
+
 REFUSED = {
     "frames": (dataset(NumberOfFrames=2), "2 frames"),
     "colour": (dataset(PhotometricInterpretation="RGB", SamplesPerPixel=3), "RGB"),
@@ -214,8 +178,14 @@ REFUSED = {
     "no pixels": (dataset(Rows=0), "without pixels"),
     "pixels of a second frame": (dataset(PixelData=2 * STORED.tobytes()), r"shape \(2, 2, 3\): expected one"),
     "too few pixels": (dataset(Rows=20), "cut off: 12 bytes of pixels, expected 120"),
+    "12 bits in 12": (dataset(BitsAllocated=12), "12 bits per pixel: expected 1, 8 or 16"),
+    "jpeg 2000 of another size": (claiming_jpeg_2000(60000, 60000), "60000x60000x1 .*: expected 64x64x1"),
+    "jpeg of another size": (
+        dataset(syntax=JPEGBaseline8Bit, bits=8, PixelData=encapsulate([jpeg_claiming(60000, 50000)])),
+        "60000x50000x1 .*: expected 3x2x1",
+    ),
     "lossless jpeg": (
-        dataset(syntax=JPEGLosslessSV1, PixelData=encapsulate([b"\xff\xd8\xff\xd9"])),
+        dataset(syntax=JPEGLosslessSV1, PixelData=encapsulate([lossless_jpeg(3, 2)])),
         "cannot decode.*pylibjpeg-libjpeg",
     ),
 }

@@ -48,7 +48,8 @@ def _rescale(stored: Floats, dataset: "pydicom.Dataset") -> Floats | None:
     if (table := _first(dataset, "ModalityLUTSequence")) is not None:
         return LookupTable.of(table, dataset).values(stored)
     slope, intercept = _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)
-    rescaled = stored * slope + intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        rescaled = stored * slope + intercept
     return rescaled if slope and np.isfinite(rescaled).all() else None
 
 

@@ -49,7 +49,7 @@ class LookupTable:
         if dataset.get("PixelRepresentation") == 1 and first >= 1 << MAX_BITS - 1:
             first -= 1 << MAX_BITS
         data = item.get("LUTData")
-        in_bytes = isinstance(data, bytes) and len(data) < 2 * num_entries
+        in_bytes = isinstance(data, bytes) and bits <= 8 and len(data) < 2 * num_entries  # noqa: PLR2004
         entries = _integers(data, 1 if in_bytes else 2, dataset)[:num_entries]
         if len(entries) < num_entries:
             raise UnreadableImage(
