@@ -9,6 +9,7 @@ _REASONS_WITHOUT_FILE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, e
 """Errors of writing that name no file but are no bug either."""
 _MARKS_OF_COMPUTATION = ("[Op:", "Graph execution error", "{{node")
 """TensorFlow's errors contain them when an operation failed that is not on a file."""
+_IN_GRAPH = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]")
 _UNFINISHED_NAME = re.compile(r"\.([^/]+)\.\d+\.tmp\b")  # as `storage.replacing` names it
 _REMEDIES = {
     "No space left": "free some space, then give the same command again",
@@ -19,6 +20,7 @@ _REMEDIES = {
     "File exists": "a file is where a folder is expected: choose another folder",
     "Is a directory": "a folder is where a file is expected: choose another name",
     "File name too long": "choose a shorter name",
+    "File too large": "the file system or a limit of this process allows no file of this size",
 }
 """What the user can do, by words of the reason."""
 
@@ -59,10 +61,12 @@ def _describe_os_error(error: OSError) -> str | None:
 
 
 def _describe_tensorflow_error(message: str) -> str | None:
-    if any(mark in message for mark in _MARKS_OF_COMPUTATION):
+    lines = message.strip().splitlines()
+    about_files = [line for line in lines if any(words in line for words in _REMEDIES)]
+    if not about_files and any(mark in message for mark in _MARKS_OF_COMPUTATION):
         return None
-    first_line = _final_name(message.strip().partition("\n")[0])
-    return f"cannot read or write a file: {first_line}{_remedy(first_line)}"
+    line = _final_name(_IN_GRAPH.sub("", next(iter(about_files or lines), "unknown reason")).strip())
+    return f"cannot read or write a file: {line}{_remedy(line)}"
 
 
 def _final_name(text: str) -> str:

@@ -196,6 +196,19 @@ def _naming(path: str) -> Iterator[None]:
         raise
 
 
+def check_space(path: str, num_bytes: int) -> None:
+    """Checks that a file of so many bytes can be written at a local path, by writing one that has no name.
+
+    Raises:
+        OSError: if it cannot.
+    """
+    if is_url(path):
+        return
+    with _naming(path), tempfile.TemporaryFile(dir=Path(path).parent, buffering=0) as file:
+        while num_bytes > 0:
+            num_bytes -= file.write(bytes(min(num_bytes, 1 << 20)))
+
+
 def write(path: str, content: str | bytes) -> None:
     """Writes a file so that a reader never sees a part of it; text is written as UTF-8.
 

@@ -4,6 +4,9 @@
 they train in the same way.
 """
 
+import math
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,6 +18,7 @@ from pipeline.training import precision as precisions
 from pipeline.training.normalization import FusedBatchNormalization
 from pipeline.training.optimizer import FusedAdamW
 from pipeline.training.settings import Precision, TrainConfig
+from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.records import CLASS_NAMES, Split
@@ -25,6 +29,9 @@ AUC_THRESHOLDS = 2000
 """Keras's default of 200 is too few where most probabilities are close to 0 or 1."""
 AVERAGED_FRACTION = 0.1
 """The moving average of the weights covers at most about this fraction of all training steps."""
+
+_BYTES_PER_NUMBER = 4  # float32 and int32
+_BYTES_OF_DESCRIPTION = 2048  # of each variable in an HDF5 file, measured: up to 1,100
 
 
 def check_trainable(config: TrainConfig, content: Manifest) -> None:
@@ -91,7 +98,22 @@ def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Mode
         classifier: the model that gets the augmented images; the new model shares its weights.
     """
     augmentation = AcquisitionAugmentation(config.augmentation, seed=config.seed, in_validation=True)
-    return keras.Sequential([keras.Input(classifier.input_shape[1:]), augmentation, classifier])
+    return AugmentedClassifier([keras.Input(classifier.input_shape[1:]), augmentation, classifier])
+
+
+class AugmentedClassifier(keras.Sequential):
+    """The augmentation, and behind it the classifier."""
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the weights, as every Keras model does, if there is space for them.
+
+        Raises:
+            OSError: if there is not. The HDF5 library ends the process if it cannot write.
+        """
+        variables = [*self.variables, *self.optimizer.variables]
+        num_bytes = sum(math.prod(variable.shape) * _BYTES_PER_NUMBER for variable in variables)
+        storage.check_space(filepath, num_bytes + _BYTES_OF_DESCRIPTION * len(variables))
+        super().save_weights(filepath, *args, **kwargs)
 
 
 def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, precision: Precision) -> None:

@@ -1,5 +1,6 @@
 """The same on local paths and behind a URL."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,17 @@ def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
 def test_a_long_name_is_shortened_to_whole_characters():
     assert storage.shortened("short") == "short"
     assert storage.shortened("ü" * 120) == "ü" * 100
+
+
+def test_space_is_checked_before_writing_and_nothing_is_left(tmp_path):
+    storage.check_space(str(tmp_path / "file"), 3 << 20)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as failure:
+            storage.check_space(str(tmp_path / "file"), 3 << 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert failure.value.filename == str(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []

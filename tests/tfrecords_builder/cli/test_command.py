@@ -1,13 +1,17 @@
 """How a command parses its options, and how it ends."""
 
 import dataclasses
+import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tfrecords_builder.cli.command import parse, run
 from tfrecords_builder.errors import UserError
+
+ROOT = Path(__file__).parents[3]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ def ended(main, monkeypatch, *arguments: str) -> int:
         (["--count", "0"], "count must be at least 1. Received: 0 (see example --help)"),
         (
             ["--nested.size", "0"],
-            "Error parsing nested: size must be at least 1. Received: 0 (see example --help)",
+            "size must be at least 1. Received: 0 (see example --help)",
         ),
         (["--no-such"], "Unrecognized options: --no-such (see example --help)"),
     ],
@@ -93,3 +97,65 @@ def test_a_reader_that_ends_early_gets_no_traceback():
     completed = subprocess.run(["bash", "-c", help_of_a_command], capture_output=True, text=True, check=True)
     assert completed.stdout.startswith("usage:")
     assert completed.stderr == ""
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_exit_code_2(capsys, monkeypatch):
+    def main(_: ExampleConfig) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/run/.model.keras.7.tmp")
+
+    assert ended(main, monkeypatch) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("example: cannot read or write '/run/model.keras': No space left on device; ")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def main(_: ExampleConfig) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(sys, "argv", ["example"])
+    with pytest.raises(ValueError, match="a bug"):
+        run(main, ExampleConfig, "example")
+
+
+COMMAND = """
+import dataclasses, sys
+from tfrecords_builder.cli.command import run
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    lines: int
+
+def main(config):
+    for line in range(config.lines):
+        print(f"line {line} \\udcff")
+
+run(main, Config, "example")
+"""
+
+
+def in_a_shell(lines: int, redirection: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs a command that prints lines, with its stdout redirected by a shell that reports its exit code."""
+    script = f"{sys.executable} -c '{COMMAND}' --lines {lines} {redirection}; exit ${{PIPESTATUS[0]}}"
+    return subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_stdout_that_is_full_is_one_line_and_exit_code_2(lines):
+    completed = in_a_shell(lines, "> /dev/full")
+
+    assert completed.returncode == 2
+    assert completed.stderr.startswith(b"example: cannot read or write stdout")
+    assert completed.stderr.count(b"\n") == 1
+
+
+def test_a_reader_that_ends_before_the_last_line_gets_no_traceback():
+    completed = in_a_shell(100_000, "| head -n 1")
+
+    assert (completed.returncode, completed.stderr) == (141, b"")
+    assert completed.stdout == b"line 0 \\udcff\n"  # a file name that is not UTF-8
+
+
+def test_a_stdout_that_is_closed_is_no_error():
+    completed = in_a_shell(3, ">&-")
+
+    assert (completed.returncode, completed.stderr) == (0, b"")
