@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from serving.client.images import find_images
 from serving.load.sizes import Size
+from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.decoding.formats import FORMATS, expected
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.source.images import read_image
 from tfrecords_builder.synthetic_xray import draw
 
 NUM_IMAGES = 64
@@ -47,15 +49,20 @@ def read_folder(folder: str) -> list[bytes]:
     """Reads image files of a folder: all of them, or at least NUM_IMAGES that are spread evenly over it.
 
     Raises:
-        UserError: if there is no such folder, or no image file in it, or if a file cannot be read.
+        UserError: if there is no such folder, or no image file in it, or one that is not a regular file.
+        OSError: if a file cannot be read.
     """
     found = find_images([folder]) if Path(folder).is_dir() else []
     if not found:
         raise UserError(f"no {expected(FORMATS)} file in {folder!r}")
+    return [_read(file) for file in found[:: max(1, len(found) // NUM_IMAGES)]]
+
+
+def _read(file: str) -> bytes:
     try:
-        return [Path(file).read_bytes() for file in found[:: max(1, len(found) // NUM_IMAGES)]]
-    except OSError as error:
-        raise UserError(f"cannot read the image {error.filename!r}: {error.strerror}") from None
+        return read_image(file)
+    except UnreadableImage as error:
+        raise UserError(f"cannot send {file!r}: {error}") from None
 
 
 def _encode(drawing: NDArray[np.uint8], size: Size, generator: np.random.Generator) -> bytes:

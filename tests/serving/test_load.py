@@ -221,6 +221,12 @@ def test_images_of_a_folder(tmp_path):
     assert sorted(read_folder(str(tmp_path))) == [b"a", b"b"]
 
 
+def test_a_pipe_in_a_folder_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png': not a file"):
+        read_folder(str(tmp_path))
+
+
 @pytest.mark.parametrize("folder", ["absent", "empty"])
 def test_a_folder_without_images(tmp_path, folder):
     (tmp_path / "empty").mkdir()
