@@ -1,5 +1,7 @@
 """What a user gets wrong: one clear line, exit code 2, nothing half-written. The commands are run as such."""
 
+import os
+import resource
 import shutil
 import socket
 from pathlib import Path
@@ -131,3 +133,62 @@ def test_sending_what_is_no_image(command, local_server, caplog):
     assert code == 2
     assert "INVALID" in out
     assert caplog.messages[-1].startswith("notes.png: not a JPEG")
+
+
+WRITING = {
+    "build": ["tfrecords_builder", "{source}", "{target}"],
+    "synthesize": ["tfrecords_builder.synthesize", "{target}"],
+    "audit": ["tfrecords_builder.audit", "{source}", "--output", "{target}"],
+    "train": ["pipeline.train", "{records}", "{target}", "--precision", "float32"],
+    "search": ["tuning.search", "{records}", "{target}", "--precision", "float32", "--tuner", "random"],
+    "gradcam": ["pipeline.gradcam", "{run}", "{image}", "--output", "{target}"],
+    "export": ["serving.export", "{run}", "{target}"],
+}
+"""Commands that write into {target}."""
+
+
+@pytest.fixture
+def writing(command, source, records, finished_run):
+    """Runs one of the commands that write."""
+    image = next((source / "test/NORMAL").iterdir())
+
+    def run(name: str, target: object) -> tuple[int, str, list[str]]:
+        places = {"source": source, "records": records, "run": finished_run, "image": image, "target": target}
+        module, *arguments = [argument.format(**places) for argument in WRITING[name]]
+        return command(module, *arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("name", WRITING)
+@pytest.mark.parametrize("target", ["/proc/none", "file", "file/below", "/dev/null", "x" * 300])
+def test_a_target_that_cannot_be_written(writing, name, target):
+    Path("file").write_text("mine")
+
+    assert_refused(writing(name, target), "file" if target == "file/below" else Path(target).name)
+
+    assert [(path.name, path.read_text()) for path in Path().iterdir()] == [("file", "mine")]
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_a_target_without_space(writing, name):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096 if name in {"audit", "synthesize"} else 16384, limits[1]))
+    try:
+        result = writing(name, "target")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert_refused(result, "File too large")
+    assert not [path for path in Path("target").rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_explaining_an_image_whose_name_is_not_utf_8(command, finished_run, source):
+    name = os.fsdecode(b"x\xff.jpeg")
+    shutil.copy(next((source / "test/NORMAL").iterdir()), name)
+
+    code, out, lines = command("pipeline.gradcam", finished_run, name)
+
+    assert (code, lines) == (0, [])
+    assert out.endswith("\tx\\udcff.jpeg\tgradcam/0000-x\\udcff.png\n")
+    assert [os.fsencode(path.name) for path in Path("gradcam").iterdir()] == [b"0000-x\xff.png"]
