@@ -9,6 +9,7 @@ import tyro
 from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.decoding.formats import DICOM, FORMATS, expected
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, refuse_unknown_files, sign_png
 
@@ -76,9 +77,12 @@ class GradcamConfig:
     """Folder of a finished run: a path or a URL."""
     images: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
-        tyro.conf.arg(metavar="IMAGE", help_behavior_hint="(at least one is required)"),
+        tyro.conf.arg(
+            metavar="IMAGE",
+            help_behavior_hint="(at least one is required)",
+            help=f"X-ray files: {expected(FORMATS)}, and {DICOM} if the extra `dicom` is installed.",
+        ),
     ]
-    """X-ray files: JPEG, PNG, BMP, GIF, or DICOM if the extra `dicom` is installed."""
     output: str = "gradcam"
     """Folder that the pictures are written to; a path or a URL. Pictures of an earlier call are replaced; a
     folder with other files is refused."""

@@ -19,7 +19,6 @@ from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, refuse_unknow
 
 _COLUMNS = ("file", "probability", "label", "valid", "reason", "overlay")
 _OVERLAYS = OwnedFiles("a folder of overlays", {r"[^/]+\.png": PNG_SIGNATURE})
-_LONGEST_STEM = 200  # bytes; a file name has at most 255
 _WIDTH_OF_FILES = 10_000  # characters of a line that goes to a file or a pipe: no path is folded there
 
 
@@ -129,7 +128,7 @@ class OverlayFolder:
         overlay = answer.overlay if isinstance(answer, Explanation) else b""
         if not overlay:
             return None
-        target = storage.join(self._folder, self._unused_name(_shortened(Path(file).stem)))
+        target = storage.join(self._folder, self._unused_name(storage.shortened(Path(file).stem)))
         storage.write(target, sign_png(overlay))
         return target
 
@@ -154,13 +153,6 @@ def _refuse_images_inside(folder: str, files: Iterable[str]) -> None:
                 f"the image {image!r} lies in {folder!r}, where overlays are to be written: choose another "
                 "folder for them"
             )
-
-
-def _shortened(stem: str) -> str:
-    """The name of an image, as long as file systems allow with what is added to it."""
-    while len(os.fsencode(stem)) > _LONGEST_STEM:
-        stem = stem[:-1]
-    return stem
 
 
 def printable(file: str) -> str:

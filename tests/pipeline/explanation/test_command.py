@@ -1,7 +1,18 @@
 import cv2
 import numpy as np
+import pytest
 
 from pipeline import gradcam
+from tfrecords_builder.cli.command import parse
+from tfrecords_builder.decoding.formats import DICOM, FORMATS
+
+
+def test_the_help_names_every_format_that_is_read(capsys):
+    with pytest.raises(SystemExit):
+        parse(gradcam.GradcamConfig, "python -m pipeline.gradcam", ["--help"])
+
+    text = capsys.readouterr().out
+    assert all(name in text for name in (*FORMATS, DICOM))
 
 
 def test_the_command_writes_a_picture_for_each_image(finished_run, tmp_path, capsys):

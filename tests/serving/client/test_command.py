@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from serving.client.images import find_images
+from tfrecords_builder.decoding.formats import FORMATS, expected
 from tfrecords_builder.errors import UserError
 
 from .conftest import encoded_image, overlay_of, probability_of
@@ -383,6 +384,14 @@ def test_mistakes_take_one_line(arguments, said):
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("module", ["serving.client", "serving.load"])
+def test_the_help_names_every_format_that_is_sent(module):
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], check=False, capture_output=True, text=True
+    )
+    assert expected(FORMATS).replace(" ", "") in "".join(done.stdout.replace("│", "").split())
 
 
 def test_a_folder_without_images(tmp_path):
