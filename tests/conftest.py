@@ -11,9 +11,12 @@ import pytest
 
 from tests import small_run
 from tests.small_run import bright_spots, quick_training
+from tfrecords_builder.cli import startup
 
 if TYPE_CHECKING:
     from serving.server.assembly import Ports
+
+startup.silence_native_logs()  # as every command does, before any test loads TensorFlow
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
