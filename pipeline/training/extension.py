@@ -49,6 +49,8 @@ def prepare(config: TrainConfig) -> bool:
     if before != before | changed:
         logger.info("%s: now up to %d epochs, with patience %d", config.run, config.epochs, config.patience)
         storage.write(storage.join(config.run, runs.CONFIG), json.dumps(before | changed, indent=2) + "\n")
+    if runs.is_finished(config.run) and storage.exists(storage.join(config.run, runs.EVALUATION)):
+        logger.info("%s/%s is of the model so far: evaluate again at the end", config.run, runs.EVALUATION)
     # Without its threshold the run counts as unfinished until it is chosen for the new model.
     if runs.is_finished(config.run):
         storage.remove(storage.join(config.run, operating_point.FILE_NAME))
