@@ -1,4 +1,4 @@
-"""Finds out what a server speaks if a connection to it has failed, because transports say it in riddles."""
+"""Finds out what a server speaks after a connection to it has failed, which no transport says in plain words."""
 
 import asyncio
 import dataclasses
