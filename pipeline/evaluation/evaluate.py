@@ -63,7 +63,8 @@ def evaluate(run_folder: str, records: str, split: Split = "test", batch_size: i
         batch_size: images that the model computes at once. The figures do not depend on it.
 
     Raises:
-        UserError: if the run is not finished, the records do not fit it, or RUN/evaluation/ holds other files.
+        UserError: if the run is not finished, if the records do not fit it, or if RUN/evaluation/ holds files
+            that no evaluation wrote.
     """
     folder = storage.join(run_folder, runs.EVALUATION)
     refuse_unknown_files(folder, runs.EVALUATION_FILES)
