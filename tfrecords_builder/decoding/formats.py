@@ -28,6 +28,9 @@ DICOM_SUFFIXES = (".dcm", ".dicom")
 MAX_PIXELS = 1 << 26
 """Most pixels that an image may have: 67 megapixels, three times the largest X-ray of the public datasets."""
 
+MAX_BYTES_PER_PIXEL = 16
+"""Most memory that decoding takes for each pixel, beside the file: 1 GiB for MAX_PIXELS."""
+
 MAX_SIDE = 65_500
 """Largest width and height of an image, in pixels: libjpeg's own limit, here for every format."""
 

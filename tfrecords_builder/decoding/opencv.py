@@ -11,7 +11,6 @@
 import contextlib
 import functools
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -25,14 +24,18 @@ from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.errors import UnreadableImage
 from tfrecords_builder.decoding.headers.bmp import PALETTE_COLOURS, BmpHeader
 from tfrecords_builder.decoding.headers.jpeg import JpegHeader, has_readable_end
-from tfrecords_builder.decoding.headers.png import FIRST_POSITION, PngHeader, chunk_with_wrong_checksum
+from tfrecords_builder.decoding.headers.png import (
+    FIRST_POSITION,
+    WRONG_CHECKSUM,
+    PngHeader,
+    chunk_with_wrong_checksum,
+)
 from tfrecords_builder.decoding.headers.read import read_header
-from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, spread
+from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, blocks_of_rows, spread
 
 SIXTEEN_BITS = 16
 
 _CANNOT_DECOMPRESS = "its pixels cannot be decompressed"
-_ROWS_AT_A_TIME = 64
 
 
 def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.uint8]:
@@ -94,7 +97,7 @@ def _decode_cmyk(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
     """Decodes a CMYK JPEG as TensorFlow does; OpenCV ignores whether the inks are inverted."""
     inks = _decode_inks(jpeg, header)
     gray = np.empty(inks.shape[:2], np.uint8)
-    for rows in _blocks_of_rows(len(inks)):
+    for rows in blocks_of_rows(gray.shape):
         block = inks[rows].astype(np.int32)
         reflected = block if header.has_inverted_inks else 255 - block  # light, 0 to 255
         rgb = (reflected[..., 3:] * reflected[..., :3] // 255).astype(np.uint8)
@@ -126,7 +129,7 @@ def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) ->
         image = _imdecode(critical, flags | (cv2.IMREAD_ANYDEPTH if is_spread else 0), "PNG")
     except UnreadableImage:
         if name := chunk_with_wrong_checksum(encoded, header):
-            raise UnreadableImage(f"damaged PNG: the checksum of its chunk {name} is wrong") from None
+            raise UnreadableImage(WRONG_CHECKSUM.format(name)) from None
         raise
     if is_spread:
         return spread(image if header.is_gray else _luma_of_16_bits(image))
@@ -136,16 +139,10 @@ def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) ->
 def _luma_of_16_bits(bgr: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Turns uint16 (height, width, 3) into uint16 (height, width); cv2.cvtColor rounds it otherwise."""
     luma = np.empty(bgr.shape[:2], np.uint16)
-    for rows in _blocks_of_rows(len(bgr)):
+    for rows in blocks_of_rows(luma.shape):
         weighted = bgr[rows].astype(np.uint32) @ np.array(LUMA[::-1], np.uint32)
         luma[rows] = (weighted + (1 << LUMA_SHIFT - 1)) >> LUMA_SHIFT
     return luma
-
-
-def _blocks_of_rows(height: int) -> Iterator[slice]:
-    """Some rows at a time, for what needs many bytes per pixel."""
-    for first in range(0, height, _ROWS_AT_A_TIME):
-        yield slice(first, first + _ROWS_AT_A_TIME)
 
 
 def _decode_bmp(encoded: bytes, header: BmpHeader) -> NDArray[np.uint8]:

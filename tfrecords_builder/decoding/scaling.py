@@ -1,5 +1,6 @@
 """How colours, and samples of 16 bits, become gray levels of 8; `graph/` does the same in TensorFlow."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,18 @@ SixteenBits = Literal["range", "high_byte"]
 """
 
 
+PIXELS_AT_A_TIME = 1 << 20
+"""About how many pixels are computed at a time where each needs many bytes: it bounds the memory."""
+
+
+def blocks_of_rows(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Divides the rows of an image (height, width) into blocks of about PIXELS_AT_A_TIME."""
+    height, width = shape
+    num_rows = max(1, PIXELS_AT_A_TIME // width)
+    for first in range(0, height, num_rows):
+        yield slice(first, first + num_rows)
+
+
 def spread(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
     """Spreads the range of an image over 0 to 255.
 
@@ -31,4 +44,7 @@ def spread(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
     steps = max(brightest - darkest, 1)
     table = np.zeros(brightest + 1, np.uint8)  # the gray of every level: there are fewer levels than pixels
     table[darkest:] = (np.arange(brightest - darkest + 1) * 255 + steps // 2) // steps
-    return table[levels]
+    gray = np.empty(levels.shape, np.uint8)
+    for rows in blocks_of_rows(levels.shape):
+        gray[rows] = table[levels[rows]]
+    return gray

@@ -197,6 +197,10 @@ REFUSED = {
         lambda: changed(colour_png(), len(colour_png()) // 2, b"\x55\x55"),
         "damaged PNG: the checksum of its chunk IDAT is wrong",
     ),
+    "png with a changed byte in its last chunk": (
+        lambda: colour_png()[:-1] + b"x",
+        "damaged PNG: the checksum of its chunk IEND is wrong",
+    ),
     "png whose pixels are damaged": (
         lambda: png_of_pixels(changed(zlib.compress(bytes(SIDE * (SIDE + 1))), 4, b"\x55")),
         "damaged PNG: its pixels cannot be decompressed",

@@ -3,7 +3,9 @@
 import io
 
 import numpy as np
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian
 
 # 12 bits in 16, as X-ray detectors store them.
@@ -42,3 +44,11 @@ def lut(first: int, bits: int, values: list[int]) -> list[Dataset]:
     item.add_new("LUTDescriptor", "US", [len(values), first, bits])
     item.add_new("LUTData", "US", values)
     return [item]
+
+
+def jpeg_inside(height: int, width: int) -> bytes:
+    """The element with pixels that are compressed as JPEG, as in the files of the RSNA challenge."""
+    y, x = np.mgrid[:height, :width]
+    encoded = io.BytesIO()
+    Image.fromarray((2 * x + y).astype(np.uint8)).save(encoded, "JPEG", quality=95)
+    return encapsulate([encoded.getvalue()])

@@ -12,6 +12,7 @@ from tfrecords_builder.decoding.dicom.display import to_gray
 from tfrecords_builder.decoding.dicom.library import import_pydicom
 from tfrecords_builder.decoding.dicom.stored import StoredValues
 from tfrecords_builder.decoding.errors import UnreadableImage
+from tfrecords_builder.decoding.scaling import blocks_of_rows
 
 if TYPE_CHECKING:
     import pydicom
@@ -21,7 +22,6 @@ REASON_LENGTH = 400
 
 _BLACK = 0
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0" + bytes(4)
-_ROWS_AT_A_TIME = 256  # NumPy needs 8 bytes to look up one pixel
 
 
 def decode(encoded: bytes) -> NDArray[np.uint8]:
@@ -49,8 +49,11 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
         raise
     # pydicom and its decoders also raise errors of struct, zlib and numpy; no list of them is documented.
     except Exception as error:
-        reason = textwrap.shorten(str(error), REASON_LENGTH) or type(error).__name__
-        raise UnreadableImage(f"DICOM that pydicom cannot decode: {reason}") from error
+        raise UnreadableImage(f"DICOM that pydicom cannot decode: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return textwrap.shorten(str(error), REASON_LENGTH) or type(error).__name__
 
 
 def _decode(encoded: bytes) -> NDArray[np.uint8]:
@@ -59,14 +62,17 @@ def _decode(encoded: bytes) -> NDArray[np.uint8]:
     stored = StoredValues.of(dataset)
     words = _read_words(dataset)
     is_seen = np.zeros(1 << 8 * words.itemsize, bool)
-    for rows in _blocks(words):
-        is_seen[rows] = True
+    for rows in blocks_of_rows(words.shape):
+        is_seen[words[rows]] = True
     shown = np.flatnonzero(is_seen & ~stored.is_padding(words.dtype))
     if not shown.size:
         raise UnreadableImage("DICOM whose pixels are all padding")
     gray_of_word = np.full(is_seen.size, _BLACK, np.uint8)
     gray_of_word[shown] = to_gray(stored.values(shown), dataset)
-    return np.concatenate([gray_of_word[rows] for rows in _blocks(words)])
+    gray = np.empty(words.shape, np.uint8)
+    for rows in blocks_of_rows(words.shape):
+        gray[rows] = gray_of_word[words[rows]]
+    return gray
 
 
 def _read(encoded: bytes) -> "pydicom.Dataset":
@@ -74,9 +80,12 @@ def _read(encoded: bytes) -> "pydicom.Dataset":
     from pydicom import uid
 
     check_deflated_size(encoded)
-    dataset = pydicom.dcmread(io.BytesIO(encoded), force=True)
-    if "PixelData" not in dataset:  # some programs forget the delimiter after compressed pixels
-        dataset = pydicom.dcmread(io.BytesIO(encoded + _SEQUENCE_DELIMITER), force=True)
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(encoded), force=True)
+        if "PixelData" not in dataset:  # some programs forget the delimiter after compressed pixels
+            dataset = pydicom.dcmread(io.BytesIO(encoded + _SEQUENCE_DELIMITER), force=True)
+    except Exception as error:
+        raise UnreadableImage(f"DICOM that is damaged or cut off: {_reason(error)}") from error
     if "TransferSyntaxUID" not in dataset.file_meta:  # as in most files without a preamble
         implicit, _ = dataset.original_encoding
         syntax = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
@@ -95,7 +104,3 @@ def _read_words(dataset: "pydicom.Dataset") -> NDArray[np.unsignedinteger]:
     if words.shape != (dataset.Rows, dataset.Columns):
         raise UnreadableImage(f"DICOM with pixels of shape {words.shape}: expected one frame")
     return words.astype(f"u{words.itemsize}", copy=False)
-
-
-def _blocks(words: NDArray[np.unsignedinteger]) -> list[NDArray[np.unsignedinteger]]:
-    return [words[first : first + _ROWS_AT_A_TIME] for first in range(0, len(words), _ROWS_AT_A_TIME)]

@@ -4,10 +4,7 @@ import tensorflow as tf
 
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.graph.calls import rarely_called
-from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT
-
-PIXELS_AT_A_TIME = 1 << 20
-"""About how many pixels are computed with 32 bits at a time: it bounds the memory of large images."""
+from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, PIXELS_AT_A_TIME
 
 
 @rarely_called

@@ -16,6 +16,8 @@ FIRST_POSITION = len(MAGIC["PNG"][0])
 GRAY_TYPES = (0, 4)
 """Colour types without colours: gray, and gray with transparency."""
 
+WRONG_CHECKSUM = "damaged PNG: the checksum of its chunk {} is wrong"
+
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _BITS_OF_COLOUR_TYPE = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _BYTES_AROUND_CONTENT = 12  # length, name and checksum
@@ -85,13 +87,19 @@ def _critical_chunks(encoded: bytes) -> list[slice]:
         if is_critical:
             found.append(slice(position, end))
         position = end
+    if not _has_right_checksum(encoded, found[-1]):  # libpng forgives it in some versions
+        raise UnreadableImage(WRONG_CHECKSUM.format("IEND"))
     return found
 
 
 def chunk_with_wrong_checksum(encoded: bytes, header: PngHeader) -> str:
     """Names the first chunk that decides the pixels and whose checksum is wrong; empty if all are right."""
     for chunk in header.critical:
-        name_and_content = encoded[chunk.start + 4 : chunk.stop - 4]
-        if zlib.crc32(name_and_content) != int.from_bytes(encoded[chunk.stop - 4 : chunk.stop], "big"):
-            return name_and_content[:4].decode("ascii")
+        if not _has_right_checksum(encoded, chunk):
+            return encoded[chunk.start + 4 : chunk.start + 8].decode("ascii")
     return ""
+
+
+def _has_right_checksum(encoded: bytes, chunk: slice) -> bool:
+    checksum = int.from_bytes(encoded[chunk.stop - 4 : chunk.stop], "big")
+    return zlib.crc32(encoded[chunk.start + 4 : chunk.stop - 4]) == checksum

@@ -1,0 +1,82 @@
+"""A program of its own: writes an image as large as the limit, or prints how much memory decoding it takes.
+
+python memory_of_decoding.py write KIND FILE
+python memory_of_decoding.py builder|graph FILE
+"""
+
+import io
+import os
+import resource
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+SIDE = 8192
+
+
+def main(task: str, *arguments: str) -> None:
+    if task == "write":
+        kind, path = arguments
+        Path(path).write_bytes(KINDS[kind]())
+    else:
+        print(measure(task, Path(arguments[0]).read_bytes()))  # noqa: T201
+
+
+def measure(decoder: str, encoded: bytes) -> int:
+    """Bytes of memory that decoding takes beside the file."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow as tf
+
+    from tfrecords_builder.decoding import decode, decode_in_graph
+
+    in_graph = tf.function(decode_in_graph, input_signature=[tf.TensorSpec([], tf.string)])
+    run = decode if decoder == "builder" else lambda file: in_graph(tf.constant(file))
+    run(cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes())
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    run(encoded)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before
+
+
+def opencv(suffix: str, channels: int, dtype: type = np.uint8, *options: int) -> bytes:
+    return cv2.imencode(suffix, np.zeros((SIDE, SIDE, channels), dtype), options)[1].tobytes()
+
+
+def pillow(mode: str, file_format: str) -> bytes:
+    data, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if file_format == "JPEG" else {}
+    Image.new(mode, (SIDE, SIDE)).save(data, file_format, **options)
+    return data.getvalue()
+
+
+def dicom() -> bytes:
+    from tests.tfrecords_builder.decoding.dicom_files import as_file, dataset
+
+    return as_file(dataset(np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE), bits=16))
+
+
+KINDS = {
+    "gray png": lambda: opencv(".png", 1),
+    "colour png": lambda: opencv(".png", 3),
+    "16-bit png": lambda: opencv(".png", 1, np.uint16),
+    "16-bit colour png": lambda: opencv(".png", 4, np.uint16),
+    "rotated jpeg": lambda: pillow("L", "JPEG"),
+    "progressive jpeg": lambda: opencv(
+        ".jpg",
+        3,
+        np.uint8,
+        *(cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+    ),
+    "cmyk jpeg": lambda: pillow("CMYK", "JPEG"),
+    "gif": lambda: pillow("P", "GIF"),
+    "bmp": lambda: pillow("RGB", "BMP"),
+    "palette bmp": lambda: pillow("P", "BMP"),
+    "dicom": dicom,
+}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
