@@ -7,7 +7,7 @@ gray level. Both decode (see `decoding`), crop the border, and resize by area.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ class Preprocessing:
     """Turns an image file into the pixels that a model sees.
 
     Raises:
-        ValueError: if the size or the border is out of range.
+        ValueError: if a setting is out of range.
     """
 
     image_size: int = 64
@@ -47,6 +47,10 @@ class Preprocessing:
             )
         if not 0 <= 2 * self.border < 1:
             raise ValueError(f"border must be at least 0 and below 0.5. Received: {self.border}")
+        if self.sixteen_bits not in get_args(SixteenBits):
+            raise ValueError(
+                f"sixteen_bits must be {' or '.join(get_args(SixteenBits))}. Received: {self.sixteen_bits}"
+            )
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Preprocessing":

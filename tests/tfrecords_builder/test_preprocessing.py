@@ -1,26 +1,43 @@
+import functools
+import hashlib
+import json
+
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.tfrecords_builder.image_files import image_files
 from tfrecords_builder import Preprocessing
+from tfrecords_builder.manifest import Manifest
 
 SIZES = [(200, 260), (64, 64), (40, 300), (300, 40), (33, 21)]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("border", [0.0, 0.08, 0.3])
-@pytest.mark.parametrize("in_graph", [False, True])
-def test_opencv_and_tensorflow_differ_by_one_grey_level_at_most(size, border, in_graph):
-    preprocessing = Preprocessing(48, border)
-    in_tensorflow = preprocessing.apply_in_graph
-    if in_graph:
-        in_tensorflow = tf.function(in_tensorflow, input_signature=[tf.TensorSpec([], tf.string)])
-
+def assert_nearly_equal(preprocessing, in_tensorflow, size):
     for kind, encoded in image_files(*size).items():
         ours = preprocessing.apply(encoded).astype(int)
         theirs = in_tensorflow(tf.constant(encoded)).numpy()[..., 0].astype(int)
         assert np.abs(ours - theirs).max() <= 1, kind
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("border", [0.0, 0.08, 0.3])
+def test_opencv_and_tensorflow_differ_by_one_gray_level_at_most(size, border):
+    assert_nearly_equal(Preprocessing(48, border), in_graph(border), size)
+
+
+@functools.cache
+def in_graph(border):
+    preprocessing = Preprocessing(48, border)
+    return tf.function(preprocessing.apply_in_graph, input_signature=[tf.TensorSpec([], tf.string)])
+
+
+@pytest.mark.parametrize("sixteen_bits", ["range", "high_byte"])
+def test_so_do_they_if_tensorflow_runs_eagerly(sixteen_bits):
+    preprocessing = Preprocessing(48, 0.08, sixteen_bits)
+
+    assert_nearly_equal(preprocessing, preprocessing.apply_in_graph, (40, 300))
 
 
 def test_opencv_and_tensorflow_on_real_originals(original_xrays):
@@ -46,8 +63,69 @@ def test_cropping_and_area_averaging_computed_by_hand():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"image_size": 4}, {"image_size": 10000}, {"border": 0.5}, {"border": -0.1}]
+    "wrong",
+    [
+        {"image_size": 4},
+        {"image_size": 10000},
+        {"border": 0.5},
+        {"border": -0.1},
+        {"sixteen_bits": "low_byte"},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="Received"):
         Preprocessing(**wrong)
+
+
+# dataset.json as it was before images with 16 bits per sample had a choice.
+OLD = """{
+  "preprocessing": {
+    "image_size": 32,
+    "border": 0.1
+  },
+  "encoding": "raw",
+  "builder_version": "0.1.0",
+  "arguments": {},
+  "splits": {},
+  "left_out": [],
+  "class_names": [
+    "NORMAL",
+    "PNEUMONIA"
+  ],
+  "format_version": 1,
+  "sha256": "SHA256"
+}
+"""
+
+
+def test_records_of_before_keep_their_rule_for_16_bits():
+    fields = json.loads(OLD)
+    del fields["sha256"]
+    digest = hashlib.sha256((json.dumps(fields, indent=2) + "\n").encode()).hexdigest()
+    old = OLD.replace("SHA256", digest)
+
+    content = Manifest.from_json(old)
+
+    assert content.preprocessing == Preprocessing(32, 0.1, "high_byte")
+    assert content.to_json() == old
+
+
+def test_new_records_say_their_rule_for_16_bits():
+    content = Manifest(Preprocessing(32, 0.1), "raw", "test", {}, {})
+
+    assert json.loads(content.to_json())["preprocessing"]["sixteen_bits"] == "range"
+    assert Manifest.from_json(content.to_json()) == content
+
+
+def test_16_bits_are_preprocessed_by_the_rule():
+    twelve_bits = np.tile(np.arange(4096, dtype=np.uint16)[::64], (64, 1))
+    encoded = cv2.imencode(".png", twelve_bits)[1].tobytes()
+
+    spread, cut = Preprocessing(64, 0), Preprocessing(64, 0, "high_byte")
+
+    np.testing.assert_array_equal(spread.apply(encoded)[0], np.rint(np.arange(64) * 255 / 63))
+    np.testing.assert_array_equal(cut.apply(encoded)[0], np.arange(64) // 4)
+    np.testing.assert_array_equal(spread.decode(encoded), spread.apply(encoded))
+    for preprocessing in (spread, cut):
+        theirs = preprocessing.apply_in_graph(tf.constant(encoded))[..., 0]
+        np.testing.assert_array_equal(theirs, preprocessing.apply(encoded))

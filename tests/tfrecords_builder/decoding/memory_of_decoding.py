@@ -59,9 +59,7 @@ def dicom() -> bytes:
 
 
 KINDS = {
-    "gray png": lambda: opencv(".png", 1),
     "colour png": lambda: opencv(".png", 3),
-    "16-bit png": lambda: opencv(".png", 1, np.uint16),
     "16-bit colour png": lambda: opencv(".png", 4, np.uint16),
     "rotated jpeg": lambda: pillow("L", "JPEG"),
     "progressive jpeg": lambda: opencv(
@@ -74,7 +72,6 @@ KINDS = {
     "cmyk jpeg": lambda: pillow("CMYK", "JPEG"),
     "gif": lambda: pillow("P", "GIF"),
     "bmp": lambda: pillow("RGB", "BMP"),
-    "palette bmp": lambda: pillow("P", "BMP"),
     "dicom": dicom,
 }
 
