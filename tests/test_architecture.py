@@ -102,7 +102,9 @@ def test_rooms_are_those_that_the_documentation_names(package):
     assert folders == ROOMS[package]
 
 
-@pytest.mark.parametrize(("package", "folder"), [(p, f) for p, folders in ROOMS.items() for f in folders])
+@pytest.mark.parametrize(
+    ("package", "folder"), [(p, f) for p, folders in ROOMS.items() for f in sorted(folders)]
+)
 def test_every_room_says_what_it_is_for(package, folder):
     if folder != "config":  # files of TensorFlow Serving, no modules
         assert ast.get_docstring(ast.parse((ROOT / package / folder / "__init__.py").read_text()))
