@@ -52,3 +52,11 @@ def jpeg_inside(height: int, width: int) -> bytes:
     encoded = io.BytesIO()
     Image.fromarray((2 * x + y).astype(np.uint8)).save(encoded, "JPEG", quality=95)
     return encapsulate([encoded.getvalue()])
+
+
+def table_of_bytes(data: bytes, *descriptor: int) -> list[Dataset]:
+    """A sequence with a lookup table whose entries are stored as bytes."""
+    (item,) = lut(0, 16, [0])
+    item.add_new("LUTDescriptor", "US", list(descriptor))
+    item.add_new("LUTData", "OW", data)
+    return [item]

@@ -66,14 +66,27 @@ def check(dataset: "pydicom.Dataset") -> None:
         raise UnreadableImage(f"DICOM that is cut off: {num_bytes} bytes of pixels, expected {expected}")
 
 
-def check_compressed_size(dataset: "pydicom.Dataset") -> None:
-    """Refuses compressed pixels whose own header says another size: decoders allocate memory for that.
+def check_compressed(dataset: "pydicom.Dataset") -> None:
+    """Refuses compressed pixels that no package decompresses, or whose own header says another size.
+
+    Decoders allocate memory for the size that the compressed pixels say.
 
     Raises:
-        UnreadableImage: if it does; the message says both.
+        UnreadableImage: if they are refused; the message says why.
     """
     from pydicom.encaps import get_frame
+    from pydicom.pixels.decoders.base import get_decoder
 
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        is_available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        is_available = False
+    if not is_available:
+        raise UnreadableImage(
+            f"DICOM compressed as {syntax.name}: no installed package decompresses it; "
+            "pylibjpeg-libjpeg or python-gdcm may"
+        )
     claimed = _claimed_size(get_frame(dataset.PixelData, 0, number_of_frames=1))
     expected = (int(dataset.Columns), int(dataset.Rows), 1)
     if claimed is not None and claimed != expected:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tfrecords_builder.decoding.dicom.checks import check, check_compressed_size, check_deflated_size
+from tfrecords_builder.decoding.dicom.checks import check, check_compressed, check_deflated_size
 from tfrecords_builder.decoding.dicom.display import to_gray
 from tfrecords_builder.decoding.dicom.library import import_pydicom
 from tfrecords_builder.decoding.dicom.stored import StoredValues
@@ -98,7 +98,7 @@ def _read_words(dataset: "pydicom.Dataset") -> NDArray[np.unsignedinteger]:
     from pydicom.pixels.utils import pixel_array
 
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        check_compressed_size(dataset)
+        check_compressed(dataset)
     words = pixel_array(dataset, raw=True, correct_unused_bits=False)
     # If there are more pixel bytes than one frame needs, pydicom returns several frames.
     if words.shape != (dataset.Rows, dataset.Columns):
