@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 
 BAD_IMAGES = {
+    "a format that is not read": cv2.imencode(".webp", np.zeros((50, 50), np.uint8))[1].tobytes(),
+    "no end": cv2.imencode(".jpg", np.zeros((50, 50), np.uint8))[1].tobytes()[:-2],
     "nothing": b"",
     "text": b"not an X-ray",
     "cut off": cv2.imencode(".png", np.zeros((50, 50), np.uint8))[1].tobytes()[:40],

@@ -163,6 +163,13 @@ def test_files_that_are_cut_off_are_refused_with_the_reason():
         decode(encoded[:200])
 
 
+def with_damaged_pixels() -> bytes:
+    """A DICOM whose pixels in JPEG 2000 cannot be decompressed."""
+    damaged = dataset(np.zeros((80, 70), np.uint16))
+    damaged.compress(JPEG2000Lossless)
+    return as_file(damaged).replace(b"\xff\x52", b"\xff\x53")
+
+
 def test_damaged_files_are_refused_or_read_and_cause_no_other_error():
     generator = np.random.default_rng(1)
     compressed = dataset(np.zeros((40, 30), np.uint16), WindowCenter="9", WindowWidth="20")
@@ -212,9 +219,7 @@ def test_pydicom_is_loaded_only_for_dicom_and_writes_nothing_to_stderr(tmp_path)
     with_rest = dataset()
     with_rest.PixelData += b"rest"
     (tmp_path / "rest.dcm").write_bytes(as_file(with_rest))
-    damaged = dataset(np.zeros((80, 70), np.uint16))
-    damaged.compress(JPEG2000Lossless)
-    (tmp_path / "damaged.dcm").write_bytes(as_file(damaged).replace(b"\xff\x52", b"\xff\x53"))
+    (tmp_path / "damaged.dcm").write_bytes(with_damaged_pixels())
     code = """
 import logging, pathlib, sys
 logging.basicConfig(level=logging.INFO)
