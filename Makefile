@@ -38,4 +38,5 @@ demo: .venv
 	PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh $(DEMO)
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv
+	if [ -e demo/made-by-demo.sh ]; then rm -rf demo; fi

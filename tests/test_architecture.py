@@ -1,6 +1,7 @@
 """How the code is laid out: which way imports point, what each room may hold, and what a command loads."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -117,6 +118,14 @@ def test_the_top_of_pipeline_holds_commands_public_functions_and_the_run_folder(
 @pytest.mark.parametrize("module", ["model", "augmentation"])
 def test_what_trains_on_any_backend_uses_keras_alone(module):
     assert "tensorflow" not in imported_packages(ROOT / "pipeline" / f"{module}.py")
+
+
+def test_no_path_becomes_a_pattern():
+    """The name of a user's folder may have `[`, `*` or `?`: names are listed and matched instead."""
+    patterns = re.compile(
+        r"gfile\.glob|import glob|from glob|get_matching_files|\.match_filenames_once|list_files"
+    )
+    assert [name for name, path in MODULES.items() if patterns.search(path.read_text())] == []
 
 
 def commands() -> list[str]:

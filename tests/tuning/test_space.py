@@ -2,13 +2,16 @@ import keras_tuner
 import pytest
 
 from pipeline.training.settings import TrainConfig
+from tfrecords_builder.preprocessing import IMAGE_SIZES
 from tuning.space import SearchSpace
 
 
+@pytest.mark.parametrize("image_size", [IMAGE_SIZES[0], 64])
 @pytest.mark.parametrize("blocks", [3, 5])
 @pytest.mark.parametrize("convolutions", [1, 2])
-def test_every_corner_of_the_space_is_built(blocks, convolutions):
-    space = SearchSpace(TrainConfig("records", "run"), "float32", 64, steps_per_epoch=10, trial_epochs=2)
+def test_every_corner_of_the_space_is_built(blocks, convolutions, image_size):
+    config = TrainConfig("records", "run")
+    space = SearchSpace(config, "float32", image_size, steps_per_epoch=10, trial_epochs=2)
     choice = keras_tuner.HyperParameters()
     choice.Fixed("blocks", blocks)
     choice.Fixed("convolutions", convolutions)
