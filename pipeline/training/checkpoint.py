@@ -49,6 +49,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         inference_model: a model of the same weights that computes in float32; this one is saved.
         monitor: the validation metric that selects the best epoch; the smallest value is the best.
         patience: number of epochs without a better value after which the training stops.
+        epochs: number of epochs of the whole training, for the log.
         seconds: seconds between two checkpoints within an epoch.
     """
 
@@ -60,6 +61,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         *,
         monitor: str,
         patience: int,
+        epochs: int,
         seconds: float,
     ) -> None:
         super().__init__()
@@ -68,6 +70,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         self.inference_model = inference_model
         self.monitor = monitor
         self.patience = patience
+        self.epochs = epochs
         self.seconds = seconds
         self.history: list[dict[str, float]] = []
         self._position = Position()
@@ -138,7 +141,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         logger.info(
             "epoch %d of %d, %.0f s: loss %.4f, val_loss %.4f, val_auc %.4f%s",
             epoch + 1,
-            self.params["epochs"],
+            self.epochs,
             self.history[-1]["seconds"],
             row["loss"],
             row["val_loss"],

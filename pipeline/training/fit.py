@@ -88,6 +88,7 @@ def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
         inference_model=build_model(config.model, side),
         monitor=MONITOR,
         patience=config.patience,
+        epochs=config.epochs,
         seconds=config.checkpoint_seconds,
     )
     position = run_checkpoint.restore(model)

@@ -15,7 +15,7 @@ class ConfigWatcher:
     """Watches the model configuration file in a thread.
 
     A file that cannot be read, and a configuration that is refused, are logged. The models then stay as they
-    are.
+    are, and the next reading tries again: a label may name a version that is available by then.
 
     Args:
         path: the file; a path or a URL.
@@ -27,6 +27,7 @@ class ConfigWatcher:
         self._path = path
         self._poll_seconds = poll_seconds
         self._models = models
+        self._loaded = models.config  # the last configuration that was not refused
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="config", daemon=True)
         self._thread.start()
@@ -40,8 +41,9 @@ class ConfigWatcher:
         while not self._ended.wait(self._poll_seconds):
             try:
                 config = read_model_config(self._path)
-                if config != self._models.config:
+                if config != self._loaded or config != self._models.config:
                     self._models.reload(config)
+                    self._loaded = config
             except UserError as error:
                 logger.error("%s", error)
             except StatusError as error:

@@ -219,3 +219,17 @@ def test_the_flag_does_not_let_a_label_move_to_what_does_not_answer(base):
         call(ports.grpc, reload_request(base, STABLE + CANARY))  # new, so it may
         moved = 'version_labels { key: "stable" value: 2 }'
         assert failure(ports.grpc, reload_request(base, moved)) == ("FAILED_PRECONDITION", REFUSED)
+
+
+def test_a_label_that_the_file_gives_too_early_holds_once_its_version_is_available(
+    base, encoded_images, wait_until
+):
+    everything = "model_version_policy { all {} }"
+    flags = {"allow_version_labels_for_unavailable_models": True, "model_config_file_poll_wait_seconds": 0.05}
+    config = with_config(base, everything, STABLE, **flags)
+    moved = 'version_labels { key: "stable" value: 2 }'  # a label that moves has to wait for its version
+    with serving(config) as ports:
+        assert served(ports.grpc, encoded_images, label="stable") == 1
+        with_config(base, everything, moved)  # writes the file again
+        publish(base, "2")
+        wait_until(lambda: served(ports.grpc, encoded_images, label="stable") == 2)
