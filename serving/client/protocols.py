@@ -1,4 +1,4 @@
-"""Finds out what a server speaks after a connection to it has failed, which no transport says in plain words."""
+"""Finds out what a server speaks after a connection to it failed, because no transport says it plainly."""
 
 import asyncio
 import dataclasses
