@@ -123,10 +123,10 @@ def test_every_signature_answers_as_in_python(loader, folder, signature_defs, en
 
 
 @both_loaders
-def test_32_images_of_which_5_are_bad_answer_as_alone(loader, folder, signature_defs, encoded_images):
-    good = [encoded_images[position % 12] for position in range(27)]
+def test_32_images_of_which_some_are_bad_answer_as_alone(loader, folder, signature_defs, encoded_images):
+    places = [0, 7, 13, 20, 24, 28, 31]
+    good = [encoded_images[position % 12] for position in range(32 - len(places))]
     batch = list(good)
-    places = [0, 7, 13, 20, 31]
     for place, bad in zip(places, BAD_IMAGES.values(), strict=True):
         batch.insert(place, bad)
     for signature in ("serving_default", "gradcam"):
