@@ -100,6 +100,7 @@ TARGETS = {
     "build": ["tfrecords_builder", "{source}", "{foreign}"],
     "build anew": ["tfrecords_builder", "{source}", "{foreign}", "--overwrite"],
     "build with beam": ["tfrecords_builder", "{source}", "{foreign}", "--overwrite", "--engine", "beam"],
+    "build with a download": ["tfrecords_builder", "{foreign}", "new", "--download"],
     "synthesize": ["tfrecords_builder.synthesize", "{foreign}"],
     "synthesize anew": ["tfrecords_builder.synthesize", "{foreign}", "--overwrite"],
     "audit": ["tfrecords_builder.audit", "{source}", "--output", "{foreign}"],

@@ -60,6 +60,17 @@ def refuse_unknown_files(folder: str, owned: OwnedFiles) -> None:
             )
 
 
+def files_below(folder: str) -> Iterator[str]:
+    """Paths below a folder of all files and links, in alphabetical order, without SYSTEM_FILES."""
+    for name, is_folder in sorted(storage.entries(folder)):
+        if SYSTEM_FILES.fullmatch(name):
+            continue
+        if is_folder:
+            yield from (f"{name}/{path}" for path in files_below(storage.join(folder, name)))
+        else:
+            yield name
+
+
 def is_owned(folder: str, path: str, owned: OwnedFiles) -> bool:
     """Whether a file exists below a folder and belongs to those that the command writes."""
     parent, _, name = path.rpartition("/")
@@ -140,17 +151,6 @@ def sign_png(png: bytes) -> bytes:
 def _owned(folder: str, owned: OwnedFiles, last: str) -> list[str]:
     paths = [path for path in files_below(folder) if is_owned(folder, path, owned)]
     return sorted(paths, key=lambda path: path == last)
-
-
-def files_below(folder: str) -> Iterator[str]:
-    """Paths below a folder of all files and links, in alphabetical order, without SYSTEM_FILES."""
-    for name, is_folder in sorted(storage.entries(folder)):
-        if SYSTEM_FILES.fullmatch(name):
-            continue
-        if is_folder:
-            yield from (f"{name}/{path}" for path in files_below(storage.join(folder, name)))
-        else:
-            yield name
 
 
 def _remove_empty_folders(folder: str, path: str) -> None:
