@@ -160,7 +160,8 @@ def check_same_preprocessing(run: Run, content: Manifest, records: str) -> None:
     if content.preprocessing != run.preprocessing:
         raise UserError(
             f"the records in {records!r} were made with {content.preprocessing}, the model in {run.folder!r} "
-            f"was trained with {run.preprocessing}: build records with the same --image-size and --border"
+            f"was trained with {run.preprocessing}: build records with the same --image-size, --border and "
+            "--sixteen-bits"
         )
 
 
