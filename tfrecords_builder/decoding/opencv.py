@@ -26,14 +26,13 @@ from tfrecords_builder.decoding.headers.bmp import PALETTE_COLOURS, BmpHeader
 from tfrecords_builder.decoding.headers.jpeg import JpegHeader, has_readable_end
 from tfrecords_builder.decoding.headers.png import (
     FIRST_POSITION,
+    MOST_BITS,
     WRONG_CHECKSUM,
     PngHeader,
     chunk_with_wrong_checksum,
 )
 from tfrecords_builder.decoding.headers.read import read_header
 from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, blocks_of_rows, spread
-
-SIXTEEN_BITS = 16
 
 _CANNOT_DECOMPRESS = "its pixels cannot be decompressed"
 
@@ -107,9 +106,7 @@ def _decode_cmyk(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
 
 def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
     """The inks as stored, uint8 (height, width, 4)."""
-    with contextlib.suppress(
-        ValueError
-    ):  # it is damaged, or subsampled in a way that simplejpeg does not know
+    with contextlib.suppress(ValueError):  # as in `_decode_luma`
         return simplejpeg.decode_jpeg(jpeg, "CMYK", fastdct=False, fastupsample=False)
     if not has_readable_end(jpeg, header):
         raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}")
@@ -123,7 +120,7 @@ def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
 def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) -> NDArray[np.uint8]:
     # The other chunks do not decide the pixels of a still image, and OpenCV would play animations.
     critical = encoded[:FIRST_POSITION] + b"".join(encoded[chunk] for chunk in header.critical)
-    is_spread = header.bits == SIXTEEN_BITS and sixteen_bits == "range"
+    is_spread = header.bits == MOST_BITS and sixteen_bits == "range"
     flags = cv2.IMREAD_GRAYSCALE if header.is_gray else cv2.IMREAD_COLOR
     try:
         image = _imdecode(critical, flags | (cv2.IMREAD_ANYDEPTH if is_spread else 0), "PNG")

@@ -5,7 +5,6 @@ import struct
 import time
 
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from tests.tfrecords_builder.decoding.both_decoders import in_both
@@ -16,7 +15,6 @@ from tfrecords_builder.decoding import (
     DICOM,
     FORMATS,
     UnreadableImage,
-    decode_in_graph,
     read_header,
     recognise,
 )
@@ -62,15 +60,24 @@ def test_formats_that_are_not_known_are_refused_by_both(file_format):
     assert in_both(encoded).startswith("not a JPEG, PNG, BMP or GIF image")
 
 
-def test_a_webp_of_many_pixels_is_refused_before_any_is_decoded():
-    encoded = webp_claiming(16383, 16383)
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        decode_in_graph(tf.constant(encoded))
+def assert_refused_at_once(encoded: bytes) -> None:
+    in_both(OTHERS["WebP"])  # traces the graph
 
     begin = time.process_time()
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        decode_in_graph(tf.constant(encoded))
+    assert in_both(encoded) == "WebP is not read: convert the image to PNG"
     assert time.process_time() - begin < 0.5
+
+
+def test_a_webp_of_many_pixels_is_refused_before_any_is_decoded():
+    assert_refused_at_once(webp_claiming(16383, 16383))
+
+
+@pytest.mark.slow
+def test_so_is_one_that_has_them():
+    encoded = as_file(Image.new("L", (16383, 16383)), "WEBP")
+    assert len(encoded) < 200_000
+
+    assert_refused_at_once(encoded)
 
 
 def webp_claiming(width: int, height: int) -> bytes:

@@ -8,8 +8,6 @@ from tfrecords_builder.decoding.graph.text import bytes_at, is_size_allowed, num
 from tfrecords_builder.decoding.headers import png as header
 from tfrecords_builder.decoding.scaling import SixteenBits
 
-_SIXTEEN_BITS = 16
-
 
 @rarely_called
 def decode(encoded: tf.Tensor, sixteen_bits: SixteenBits = "range") -> tf.Tensor:
@@ -35,7 +33,7 @@ def decode(encoded: tf.Tensor, sixteen_bits: SixteenBits = "range") -> tf.Tensor
         if sixteen_bits == "high_byte":
             return _pixels(encoded, is_gray, tf.uint8)
         return tf.cond(
-            tf.equal(bits, _SIXTEEN_BITS),
+            tf.equal(bits, header.MOST_BITS),
             lambda: _spread(_pixels(encoded, is_gray, tf.uint16)),
             lambda: _pixels(encoded, is_gray, tf.uint8),
         )
@@ -53,5 +51,5 @@ def _spread(levels: tf.Tensor) -> tf.Tensor:
     """Does what `scaling.spread` does, for uint16 (height, width, 1)."""
     darkest, brightest = (tf.cast(reduce(levels), tf.int32) for reduce in (tf.reduce_min, tf.reduce_max))
     steps = tf.maximum(brightest - darkest, 1)
-    table = ((tf.range(1 << _SIXTEEN_BITS) - darkest) * 255 + steps // 2) // steps
+    table = ((tf.range(1 << header.MOST_BITS) - darkest) * 255 + steps // 2) // steps
     return tf.gather(tf.cast(table, tf.uint8), tf.cast(levels, tf.int32))

@@ -8,8 +8,6 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
-import numpy as np
-
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.errors import UnreadableImage
 from tfrecords_builder.decoding.headers.header import Header
@@ -29,12 +27,13 @@ PROGRESSIVE = 0xC2
 WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 """Markers that no length follows."""
 
-RESTARTS_ARE_USED = b"\xff\xdd\0\4"
-_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 PASSED_OVER = (0x01, 0xDC, *range(0xE0, 0xF0), 0xFE)
 """Markers of segments that say nothing about the pixels before them."""
 AMONG_PIXELS = (0x00, *range(0xD0, 0xD8), MARKER_START)
 """Bytes after MARKER_START among pixels that are no marker, and the markers of restarts."""
+_MARKER = re.compile(rb"\xff[^%b]" % re.escape(bytes(AMONG_PIXELS)))
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_USES_RESTARTS = b"\xff\xdd\0\4"
 
 READ_COMPONENTS = (1, 3, 4)
 """Numbers of components that are read: gray, colour, and CMYK or YCCK."""
@@ -190,7 +189,7 @@ def has_readable_end(encoded: bytes, header: JpegHeader) -> bool:
 
 def _has_restart(encoded: bytes, pixels: int, position: int) -> bool:
     """Whether decoders look for the marker of a restart after a position, and pass over others before it."""
-    return RESTARTS_ARE_USED in encoded[:pixels] and _RESTART.search(encoded, position) is not None
+    return _USES_RESTARTS in encoded[:pixels] and _RESTART.search(encoded, position) is not None
 
 
 def _first_marker(encoded: bytes, position: int) -> tuple[int, int]:
@@ -199,7 +198,5 @@ def _first_marker(encoded: bytes, position: int) -> tuple[int, int]:
     Returns:
         The marker, 0 if there is none, and its position.
     """
-    pixels = np.frombuffer(encoded[position:], np.uint8)
-    starts = np.flatnonzero(pixels[:-1] == MARKER_START)
-    starts = starts[~np.isin(pixels[starts + 1], AMONG_PIXELS)]
-    return (int(pixels[starts[0] + 1]), position + int(starts[0])) if starts.size else (0, len(encoded))
+    found = _MARKER.search(encoded, position)
+    return (found[0][1], found.start()) if found else (0, len(encoded))
