@@ -4,9 +4,7 @@ python memory_of_decoding.py write KIND FILE
 python memory_of_decoding.py builder|graph FILE
 """
 
-import io
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -14,13 +12,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from tests.tfrecords_builder.image_files import as_file, rotating_exif
+
 SIDE = 8192
 
 
 def main(task: str, *arguments: str) -> None:
     if task == "write":
         kind, path = arguments
-        Path(path).write_bytes(KINDS[kind]())
+        Path(path).write_bytes((KINDS | REFUSED)[kind]())
     else:
         print(measure(task, Path(arguments[0]).read_bytes()))  # noqa: T201
 
@@ -35,9 +35,15 @@ def measure(decoder: str, encoded: bytes) -> int:
     in_graph = tf.function(decode_in_graph, input_signature=[tf.TensorSpec([], tf.string)])
     run = decode if decoder == "builder" else lambda file: in_graph(tf.constant(file))
     run(cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes())
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = memory("VmRSS")
     run(encoded)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before
+    return memory("VmHWM") - before
+
+
+def memory(field: str) -> int:
+    """Bytes of memory that this program has (VmRSS), or has had at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) << 10
 
 
 def opencv(suffix: str, channels: int, dtype: type = np.uint8, *options: int) -> bytes:
@@ -45,11 +51,8 @@ def opencv(suffix: str, channels: int, dtype: type = np.uint8, *options: int) ->
 
 
 def pillow(mode: str, file_format: str) -> bytes:
-    data, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112] = 6
-    options = {"exif": exif} if file_format == "JPEG" else {}
-    Image.new(mode, (SIDE, SIDE)).save(data, file_format, **options)
-    return data.getvalue()
+    options = {"exif": rotating_exif()} if file_format == "JPEG" else {}
+    return as_file(Image.new(mode, (SIDE, SIDE)), file_format, **options)
 
 
 def dicom() -> bytes:
@@ -74,6 +77,8 @@ KINDS = {
     "bmp": lambda: pillow("RGB", "BMP"),
     "dicom": dicom,
 }
+
+REFUSED = {"webp": lambda: as_file(Image.new("L", (16383, 16383)), "WEBP")}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
