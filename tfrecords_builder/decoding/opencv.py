@@ -75,7 +75,7 @@ def _decode_luma(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
     return _imdecode(jpeg, cv2.IMREAD_GRAYSCALE, "JPEG")
 
 
-def _imdecode(encoded: bytes, flags: int, file_format: str) -> NDArray[Any]:
+def _imdecode(encoded: bytes | memoryview, flags: int, file_format: str) -> NDArray[Any]:
     _silence_opencv()
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -118,19 +118,27 @@ def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
 
 
 def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) -> NDArray[np.uint8]:
-    # The other chunks do not decide the pixels of a still image, and OpenCV would play animations.
-    critical = encoded[:FIRST_POSITION] + b"".join(encoded[chunk] for chunk in header.critical)
     is_spread = header.bits == MOST_BITS and sixteen_bits == "range"
     flags = cv2.IMREAD_GRAYSCALE if header.is_gray else cv2.IMREAD_COLOR
     try:
-        image = _imdecode(critical, flags | (cv2.IMREAD_ANYDEPTH if is_spread else 0), "PNG")
+        image = _imdecode(
+            _critical_chunks(encoded, header), flags | (cv2.IMREAD_ANYDEPTH if is_spread else 0), "PNG"
+        )
     except UnreadableImage:
-        if name := chunk_with_wrong_checksum(encoded, header):
+        if name := chunk_with_wrong_checksum(encoded):
             raise UnreadableImage(WRONG_CHECKSUM.format(name)) from None
         raise
     if is_spread:
         return spread(image if header.is_gray else _luma_of_16_bits(image))
     return image if header.is_gray else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
+
+
+def _critical_chunks(encoded: bytes, header: PngHeader) -> bytes | memoryview:
+    """The same PNG with nothing but what decides the pixels: OpenCV would play animations."""
+    whole = memoryview(encoded)
+    if len(header.critical) == 1:
+        return whole[: header.critical[0].stop]
+    return b"".join([whole[:FIRST_POSITION], *(whole[part] for part in header.critical)])
 
 
 def _luma_of_16_bits(bgr: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -5,6 +5,7 @@ libpng, which both decoders use, checks the checksums and the compressed pixels.
 
 import dataclasses
 import zlib
+from collections.abc import Iterator
 
 from tfrecords_builder.decoding.errors import UnreadableImage
 from tfrecords_builder.decoding.formats import MAGIC
@@ -35,7 +36,7 @@ class PngHeader(Header):
     is_gray: bool = False
     """Whether it stores no colours."""
     critical: tuple[slice, ...] = ()
-    """Where the chunks are that decide the pixels."""
+    """The parts of the file with the chunks that decide the pixels."""
 
 
 def read(encoded: bytes) -> PngHeader:
@@ -55,7 +56,7 @@ def read(encoded: bytes) -> PngHeader:
         height,
         bits=bits,
         is_gray=colour_type in GRAY_TYPES,
-        critical=tuple(_critical_chunks(encoded)),
+        critical=tuple(_critical_parts(encoded)),
     )
 
 
@@ -71,34 +72,47 @@ def _read_first_chunk(encoded: bytes) -> tuple[int, int, int, int, bytes]:
     return width, height, content[8], content[9], content[10:]
 
 
-def _critical_chunks(encoded: bytes) -> list[slice]:
-    """Finds the chunks that decide the pixels.
+def _critical_parts(encoded: bytes) -> list[slice]:
+    """Finds the parts of the file with chunks that decide the pixels.
 
     Raises:
-        UnreadableImage: if the last chunk is missing, or a chunk has an impossible name.
+        UnreadableImage: if the last chunk is missing or damaged, or a chunk has an impossible name.
     """
-    found, position, name = [], FIRST_POSITION, b""
+    parts: list[slice] = []
+    for name, chunk in _chunks(encoded):
+        is_critical = not name[0] & _LOWER_CASE
+        if not name.isalpha() or (is_critical and name not in _CRITICAL):
+            raise UnreadableImage(f"damaged PNG: it has an unknown chunk {name!r}")
+        if is_critical and parts and parts[-1].stop == chunk.start:
+            parts[-1] = slice(parts[-1].start, chunk.stop)
+        elif is_critical:
+            parts.append(chunk)
+    if not _has_right_checksum(encoded, chunk):  # libpng forgives it in some versions
+        raise UnreadableImage(WRONG_CHECKSUM.format("IEND"))
+    return parts
+
+
+def _chunks(encoded: bytes) -> Iterator[tuple[bytes, slice]]:
+    """Gives the name and the place of each chunk up to the last.
+
+    Raises:
+        UnreadableImage: if the file ends before it.
+    """
+    position, name = FIRST_POSITION, b""
     while name != b"IEND":
         name = encoded[position + 4 : position + 8]
         end = position + _BYTES_AROUND_CONTENT + int.from_bytes(encoded[position : position + 4], "big")
         if end > len(encoded):
             raise UnreadableImage("PNG that is cut off: its last chunk IEND is missing")
-        is_critical = not name[0] & _LOWER_CASE
-        if not name.isalpha() or (is_critical and name not in _CRITICAL):
-            raise UnreadableImage(f"damaged PNG: it has an unknown chunk {name!r}")
-        if is_critical:
-            found.append(slice(position, end))
+        yield name, slice(position, end)
         position = end
-    if not _has_right_checksum(encoded, found[-1]):  # libpng forgives it in some versions
-        raise UnreadableImage(WRONG_CHECKSUM.format("IEND"))
-    return found
 
 
-def chunk_with_wrong_checksum(encoded: bytes, header: PngHeader) -> str:
+def chunk_with_wrong_checksum(encoded: bytes) -> str:
     """Names the first chunk that decides the pixels and whose checksum is wrong; empty if all are right."""
-    for chunk in header.critical:
-        if not _has_right_checksum(encoded, chunk):
-            return encoded[chunk.start + 4 : chunk.start + 8].decode("ascii")
+    for name, chunk in _chunks(encoded):
+        if name in _CRITICAL and not _has_right_checksum(encoded, chunk):
+            return name.decode("ascii")
     return ""
 
 
