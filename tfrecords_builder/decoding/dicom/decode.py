@@ -4,6 +4,7 @@ import io
 import textwrap
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,13 +62,12 @@ def _decode(encoded: bytes) -> NDArray[np.uint8]:
     check(dataset)
     stored = StoredValues.of(dataset)
     words = _read_words(dataset)
-    is_seen = np.zeros(1 << 8 * words.itemsize, bool)
-    for rows in blocks_of_rows(words.shape):
-        is_seen[words[rows]] = True
-    shown = np.flatnonzero(is_seen & ~stored.is_padding(words.dtype))
+    num_words = 1 << 8 * words.itemsize
+    counts = cv2.calcHist([words], [0], None, [num_words], [0, num_words])[:, 0]
+    shown = np.flatnonzero((counts > 0) & ~stored.is_padding(words.dtype))
     if not shown.size:
         raise UnreadableImage("DICOM whose pixels are all padding")
-    gray_of_word = np.full(is_seen.size, _BLACK, np.uint8)
+    gray_of_word = np.full(num_words, _BLACK, np.uint8)
     gray_of_word[shown] = to_gray(stored.values(shown), dataset)
     gray = np.empty(words.shape, np.uint8)
     for rows in blocks_of_rows(words.shape):
