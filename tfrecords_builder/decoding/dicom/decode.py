@@ -63,7 +63,7 @@ def _decode(encoded: bytes) -> NDArray[np.uint8]:
     stored = StoredValues.of(dataset)
     words = _read_words(dataset)
     num_words = 1 << 8 * words.itemsize
-    counts = cv2.calcHist([words], [0], None, [num_words], [0, num_words])[:, 0]
+    counts = cv2.calcHist([words], [0], None, [num_words], [0, num_words]).ravel()
     shown = np.flatnonzero((counts > 0) & ~stored.is_padding(words.dtype))
     if not shown.size:
         raise UnreadableImage("DICOM whose pixels are all padding")
