@@ -5,6 +5,7 @@ From Python: `Client(address, transport).predict(images)` and `.explain(images)`
 """
 
 from serving.client.answers import Explanation, Prediction
+from serving.client.background import ClientClosed
 from serving.client.client import Client, Limits
 from serving.client.errors import (
     DeadlineExceeded,
@@ -20,6 +21,7 @@ from serving.client.transport import ServedModel, Tls
 
 __all__ = [
     "Client",
+    "ClientClosed",
     "DeadlineExceeded",
     "Explanation",
     "Limits",

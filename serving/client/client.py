@@ -1,13 +1,14 @@
 """The client: images in, answers out, over gRPC or REST, for blocking and for asyncio callers."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
 from serving.client.answers import Explanation, Prediction
-from serving.client.background import BackgroundLoop
+from serving.client.background import BackgroundLoop, ClientClosed
 from serving.client.errors import ServerFailed, ServerUnavailable, ServerUnreachable
 from serving.client.images import EncodedOrPath, ImageT, LoadedImage, batches
 from serving.client.in_flight import RequestsInFlight
@@ -17,6 +18,7 @@ from serving.names import DEFAULT_ADDRESSES
 
 AnswerT = TypeVar("AnswerT", bound=Prediction)
 _AnsweredBatch = list[tuple[ImageT, AnswerT]]
+_Requests = RequestsInFlight[list[LoadedImage[ImageT]], _AnsweredBatch[ImageT, AnswerT]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Client:
     ) -> None:
         self._limits = limits
         self._transport = open_transport(address, transport, model, tls)
+        # Once a server was reached, it is tried again while it cannot be reached: it is restarting. A server
+        # that was never reached is not tried again, so that a mistyped address is reported at once.
         self._was_reached = False
         self._background = BackgroundLoop()
 
@@ -95,6 +99,7 @@ class Client:
         """Returns one prediction for each image, in the order of the images.
 
         Raises:
+            ClientClosed: if the client is closed.
             ServingError: if the server did not answer about all images. The answers that arrived are lost;
                 `predict_each` returns them.
         """
@@ -114,14 +119,15 @@ class Client:
         There may be more images than fit into memory.
 
         Raises:
+            ClientClosed: if the client is closed.
             ServingError: if the server has not answered a batch after all attempts. Answers about other
                 batches that were sent before are yielded first; no further batch is sent.
         """
-        return self._each(images, Prediction)
+        return self._each(self._requests(images, Prediction))
 
     def explain_each(self, images: Iterable[ImageT]) -> Iterator[tuple[ImageT, Explanation]]:
         """Does what `predict_each` does, with heatmaps and overlays."""
-        return self._each(images, Explanation)
+        return self._each(self._requests(images, Explanation))
 
     async def predict_async(self, images: Iterable[EncodedOrPath]) -> list[Prediction]:
         """Does what `predict` does, without blocking the event loop."""
@@ -133,17 +139,18 @@ class Client:
 
     def predict_each_async(self, images: Iterable[ImageT]) -> AsyncIterator[tuple[ImageT, Prediction]]:
         """Does what `predict_each` does, without blocking the event loop."""
-        return self._each_async(images, Prediction)
+        return self._each_async(self._requests(images, Prediction))
 
     def explain_each_async(self, images: Iterable[ImageT]) -> AsyncIterator[tuple[ImageT, Explanation]]:
         """Does what `explain_each` does, without blocking the event loop."""
-        return self._each_async(images, Explanation)
+        return self._each_async(self._requests(images, Explanation))
 
     def close(self) -> None:
-        """Cancels the requests that are not answered yet, and closes the connections."""
-        if not self._background.closed:
-            self._background.run(self._transport.close())
-            self._background.close()
+        """Cancels the requests that are not answered yet, and closes the connections.
+
+        What is called afterwards raises ClientClosed, except for `close`, which does nothing.
+        """
+        self._background.close(self._transport.close)
 
     def __enter__(self) -> Self:
         return self
@@ -161,57 +168,57 @@ class Client:
     ) -> None:
         await asyncio.to_thread(self.close)
 
-    def _each(self, images: Iterable[ImageT], answer: type[AnswerT]) -> Iterator[tuple[ImageT, AnswerT]]:
-        requests = self._requests(images, answer)
+    def _requests(self, images: Iterable[ImageT], answer_type: type[AnswerT]) -> _Requests[ImageT, AnswerT]:
+        self._background.check_open()
+        return RequestsInFlight(
+            batches(images, self._limits.batch_size, self._limits.batch_bytes),
+            lambda batch: self._answer_batch(batch, answer_type),
+            self._limits.in_flight,
+        )
+
+    def _each(self, requests: _Requests[ImageT, AnswerT]) -> Iterator[tuple[ImageT, AnswerT]]:
         try:
             while answered := self._background.run(requests.next()):
                 yield from answered
         finally:
-            self._background.run(requests.close())
+            with contextlib.suppress(ClientClosed):  # it has cancelled these requests itself
+                self._background.run(requests.close())
 
     async def _each_async(
-        self, images: Iterable[ImageT], answer: type[AnswerT]
+        self, requests: _Requests[ImageT, AnswerT]
     ) -> AsyncIterator[tuple[ImageT, AnswerT]]:
-        requests = self._requests(images, answer)
         try:
             while answered := await self._background.wait(requests.next()):
                 for image_and_answer in answered:
                     yield image_and_answer
         finally:
-            await self._background.wait(requests.close())
-
-    def _requests(
-        self, images: Iterable[ImageT], answer: type[AnswerT]
-    ) -> RequestsInFlight[list[LoadedImage[ImageT]], _AnsweredBatch[ImageT, AnswerT]]:
-        return RequestsInFlight(
-            batches(images, self._limits.batch_size, self._limits.batch_bytes),
-            lambda batch: self._answer_batch(batch, answer),
-            self._limits.in_flight,
-        )
+            with contextlib.suppress(ClientClosed):
+                await self._background.wait(requests.close())
 
     async def _answer_batch(
-        self, batch: list[LoadedImage[ImageT]], answer: type[AnswerT]
+        self, batch: list[LoadedImage[ImageT]], answer_type: type[AnswerT]
     ) -> _AnsweredBatch[ImageT, AnswerT]:
         ready = [loaded.encoded for loaded in batch if not loaded.problem]
-        answers = iter(await self._send(ready, answer) if ready else [])
+        answers = iter(await self._send(ready, answer_type) if ready else [])
         return [
-            (loaded.image, answer.invalid(loaded.problem) if loaded.problem else next(answers))
+            (loaded.image, answer_type.invalid(loaded.problem) if loaded.problem else next(answers))
             for loaded in batch
         ]
 
-    async def _send(self, images: list[bytes], answer: type[AnswerT]) -> list[AnswerT]:
+    async def _send(self, images: list[bytes], answer_type: type[AnswerT]) -> list[AnswerT]:
         async def attempt() -> list[AnswerT]:
             try:
-                outputs = await self._transport.call(answer.signature, images, self._limits.deadline)
+                outputs = await self._transport.call(answer_type.signature, images, self._limits.deadline)
             except ServerUnavailable:
                 self._was_reached = True
                 raise
             self._was_reached = True
             try:
-                answers = answer.from_outputs(outputs)
+                answers = answer_type.from_outputs(outputs)
             except (KeyError, TypeError, ValueError) as error:
                 raise ServerFailed(
-                    f"the reply of the model does not have the outputs of {answer.signature!r}: {error!r}"
+                    "the reply of the model does not have the outputs of "
+                    f"{answer_type.signature!r}: {error!r}"
                 ) from None
             if len(answers) != len(images):
                 raise ServerFailed(
@@ -223,10 +230,7 @@ class Client:
         return await with_retries(attempt, self._limits.retries, self._is_temporary)
 
     def _is_temporary(self, error: Exception) -> bool:
-        """Whether the same request may succeed later.
-
-        A server that cannot be reached is restarting if it was reached before. Else the address is wrong.
-        """
+        """Whether the same request may succeed later."""
         if isinstance(error, ServerUnreachable):
             return self._was_reached
         return isinstance(error, ServerUnavailable)

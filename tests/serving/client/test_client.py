@@ -11,6 +11,7 @@ import pytest
 
 from serving.client import (
     Client,
+    ClientClosed,
     DeadlineExceeded,
     Limits,
     ModelNotFound,
@@ -262,6 +263,66 @@ def test_close_twice(server, transport):
     client = Client(server.address(transport), transport)
     client.close()
     client.close()
+
+
+def test_closing_an_iterator_after_the_client_does_nothing(server, transport, images):
+    client = Client(server.address(transport), transport, limits=Limits(batch_size=1))
+    answers = client.predict_each(images)
+    next(answers)
+    client.close()
+    answers.close()
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_each", "explain", "explain_each"])
+def test_a_closed_client_says_so(server, transport, images, method):
+    client = Client(server.address(transport), transport, limits=Limits(batch_size=1))
+    begun, not_begun = client.predict_each(images), client.predict_each(images)
+    next(begun)
+    client.close()
+    for iterator in (begun, not_begun):
+        with pytest.raises(ClientClosed, match="this client is closed"):
+            next(iterator)
+    with pytest.raises(ClientClosed, match="this client is closed"):
+        getattr(client, method)(images)
+
+
+def test_a_closed_client_says_so_in_asyncio(server, transport, images):
+    async def ask() -> None:
+        async with Client(server.address(transport), transport, limits=Limits(batch_size=1)) as client:
+            begun, abandoned = client.predict_each_async(images), client.predict_each_async(images)
+            await anext(begun)
+            await anext(abandoned)
+        with pytest.raises(ClientClosed, match="this client is closed"):
+            await anext(begun)
+        await abandoned.aclose()
+        with pytest.raises(ClientClosed, match="this client is closed"):
+            await client.explain_async(images)
+
+    asyncio.run(ask())
+
+
+def test_who_waits_while_the_client_is_closed_is_told_so(server, transport, images):
+    server.model.fault_of = lambda number: "slow"
+    client = Client(server.address(transport), transport)
+    closing = threading.Timer(0.1, client.close)
+    closing.start()
+    with pytest.raises(ClientClosed, match="this client is closed"):
+        client.predict(images)
+    closing.join()
+
+
+def test_who_awaits_while_the_client_is_closed_is_told_so(server, transport, images):
+    server.model.fault_of = lambda number: "slow"
+
+    async def ask() -> None:
+        client = Client(server.address(transport), transport)
+        waiting = asyncio.create_task(client.predict_async(images))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(client.close)
+        with pytest.raises(ClientClosed, match="this client is closed"):
+            await waiting
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize(
