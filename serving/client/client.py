@@ -30,15 +30,15 @@ class Limits:
     """
 
     batch_size: int = 32
-    """Most images in a request."""
+    """Maximum number of images in a request."""
     batch_bytes: int = 16 << 20  # 16 MiB
-    """Most bytes of images in a request. An image that is larger is sent in a request on its own."""
+    """Maximum number of bytes of images in a request. A larger image is sent in a request of its own."""
     in_flight: int = 4
-    """Most requests that are sent and not answered yet."""
+    """Maximum number of requests that are sent and not answered yet."""
     deadline: float = 30.0
     """Seconds until each attempt of a request must be answered."""
     retries: int = 6
-    """Most further attempts of a request after the first."""
+    """Maximum number of times that a request is sent again after the first attempt has failed."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "batch_bytes", "in_flight"):

@@ -104,8 +104,9 @@ def batches(images: Iterable[ImageT], max_images: int, max_bytes: int) -> Iterat
 
     Args:
         images: the images.
-        max_images: most images in a batch.
-        max_bytes: most bytes of images in a batch. An image that is larger makes a batch on its own.
+        max_images: maximum number of images in a batch.
+        max_bytes: maximum number of bytes of images in a batch. A larger image
+            makes a batch of its own.
     """
     batch: list[LoadedImage[ImageT]] = []
     num_bytes = 0

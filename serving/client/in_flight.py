@@ -17,7 +17,7 @@ class RequestsInFlight(Generic[BatchT, AnswersT]):
     Args:
         batches: the batches, none of them empty. A thread reads them, since this may mean reading files.
         send: sends a batch and returns its answers.
-        max_batches: most batches in memory: being read, sent, or answered and not yet returned.
+        max_batches: maximum number of batches in memory: being read, sent, or answered and not yet returned.
     """
 
     def __init__(

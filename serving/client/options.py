@@ -25,13 +25,14 @@ class ServerOptions:
     label: Annotated[str | None, tyro.conf.arg(metavar="LABEL")] = None
     """Label of the version, for example `stable`, instead of its number."""
     batch_size: int = Limits.batch_size
-    """Most images in a request."""
+    """Maximum number of images in a request."""
     in_flight: int = Limits.in_flight
-    """Most requests that are sent and not answered yet."""
+    """Maximum number of requests that are sent at the same time."""
     deadline: float = Limits.deadline
     """Seconds until each attempt of a request must be answered."""
     retries: int = Limits.retries
-    """Most further attempts of a request, after pauses that grow, while the server is busy or restarting."""
+    """Maximum number of times that a request is sent again if the server is busy or restarting. The pauses
+    between the attempts grow."""
     tls: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Encrypt the connection. Each of the following options does so too."""
     tls_ca: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None

@@ -24,7 +24,7 @@ async def with_retries(
 
     Args:
         attempt: makes one attempt.
-        retries: most attempts after the first.
+        retries: maximum number of attempts after the first.
         is_temporary: whether an attempt that failed with this exception may succeed later.
 
     Raises:

@@ -23,7 +23,7 @@ from serving.server.version_keeper import Retries
 from tfrecords_builder.errors import UserError
 
 GRACE_SECONDS = 30.0
-"""Most seconds that a server which is told to stop waits for the answers to accepted requests."""
+"""Maximum number of seconds that a server which is told to stop spends on answering accepted requests."""
 
 _REST_THREADS = 64  # like the threads of gRPC, they wait for TensorFlow most of the time
 

@@ -30,11 +30,11 @@ class Batching:
     """
 
     max_batch_size: int = 1000
-    """Most images of a batch."""
+    """Maximum number of images of a batch."""
     batch_timeout_micros: int = 0
     """Microseconds that the first request of a batch waits for others."""
     max_enqueued_batches: int = 10
-    """Most batches that wait to run. Further requests are refused with UNAVAILABLE."""
+    """Maximum number of batches that wait to run. Further requests are refused with UNAVAILABLE."""
     num_batch_threads: int = 1
     """Number of batches that run at the same time."""
     allowed_batch_sizes: tuple[int, ...] = ()
@@ -42,8 +42,8 @@ class Batching:
     enable_large_batch_splitting: bool = False
     """Whether the images of a request may be spread over several batches, to fill these."""
     max_execution_batch_size: int | None = None
-    """Most images that run as one if requests may be spread over batches; max_batch_size then limits a
-    request. None for max_batch_size."""
+    """Maximum number of images that run as one batch if requests may be spread over batches; max_batch_size
+    then limits a request. None for max_batch_size."""
 
     def __post_init__(self) -> None:
         counts = (self.max_batch_size, self.max_enqueued_batches, self.num_batch_threads)
@@ -58,20 +58,20 @@ class Batching:
                 "allowed_batch_sizes must increase and end with max_batch_size, "
                 f"{self.max_batch_size}. Received: {sizes}"
             )
-        most = self.max_execution_batch_size
-        if most is not None and most not in (sizes or range(1, self.max_batch_size + 1)):
+        maximum = self.max_execution_batch_size
+        if maximum is not None and maximum not in (sizes or range(1, self.max_batch_size + 1)):
             raise ValueError(
                 "max_execution_batch_size must be one of allowed_batch_sizes or, if there are none, 1 to "
-                f"max_batch_size, {self.max_batch_size}. Received: {most}"
+                f"max_batch_size, {self.max_batch_size}. Received: {maximum}"
             )
 
     @property
     def executed_sizes(self) -> tuple[int, ...]:
         """Sizes of the batches that run, in ascending order; empty for all up to max_batch_size."""
-        most = self.max_execution_batch_size
-        if most is None or not self.enable_large_batch_splitting:
+        maximum = self.max_execution_batch_size
+        if maximum is None or not self.enable_large_batch_splitting:
             return self.allowed_batch_sizes
-        return tuple(size for size in self.allowed_batch_sizes or range(1, most + 1) if size <= most)
+        return tuple(size for size in self.allowed_batch_sizes or range(1, maximum + 1) if size <= maximum)
 
     @classmethod
     def read(cls, path: str) -> "Batching":

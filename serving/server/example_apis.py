@@ -17,7 +17,7 @@ CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
 _INPUT = "inputs"
-_MOST_CLASSIFY_OUTPUTS = 2  # classes and scores
+_MAX_CLASSIFY_OUTPUTS = 2  # classes and scores
 
 
 def refuse_classify(servable: Servable, signature_name: str) -> StatusError:
@@ -68,5 +68,5 @@ def _wrong_outputs(signature: meta_graph_pb2.SignatureDef, kind: str) -> str | N
     found = len(signature.outputs)
     if kind == "regression":
         return None if found == 1 else "Expected one output Tensor."
-    fits = 1 <= found <= _MOST_CLASSIFY_OUTPUTS
+    fits = 1 <= found <= _MAX_CLASSIFY_OUTPUTS
     return None if fits else f"Expected one or two output Tensors, found {found}"

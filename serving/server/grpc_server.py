@@ -70,8 +70,8 @@ class GrpcServer:
         host: address to listen at.
         port: port to listen at; 0 for any free one.
         credentials: credentials of TLS; None for no encryption.
-        max_concurrent_requests: most requests that are answered at the same time; further ones are refused
-            with RESOURCE_EXHAUSTED.
+        max_concurrent_requests: maximum number of requests that are answered at the same time; further ones
+            are refused with RESOURCE_EXHAUSTED.
         with_health: whether gRPC's health service answers too.
 
     Raises:

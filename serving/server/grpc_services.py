@@ -27,7 +27,7 @@ from serving.server.servable import Servable
 from serving.server.status import StatusError, invalid_argument
 
 MESSAGE_LIMIT = 1024
-"""Most characters of an error's message, as in TensorFlow Serving."""
+"""Maximum number of characters of an error's message, as in TensorFlow Serving."""
 
 Method = Callable[[Any, Any, grpc.ServicerContext], Any]
 

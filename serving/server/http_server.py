@@ -15,7 +15,7 @@ class HttpServer:
     Args:
         application: the ASGI application that answers requests.
         listener: a socket that is bound and listens.
-        grace: most seconds to wait for the answers to accepted requests when the server stops.
+        grace: maximum number of seconds to wait for the answers to accepted requests when the server stops.
     """
 
     def __init__(self, application: Any, listener: socket.socket, grace: float) -> None:

@@ -17,11 +17,11 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.names import BASE64_KEY, INPUTS_KEY, INSTANCES_KEY, SIGNATURE_NAME_KEY
 from serving.server.status import StatusError, invalid_argument
-from serving.server.tensors import MOST_DIMENSIONS, Arrays, type_name
+from serving.server.tensors import MAX_DIMENSIONS, Arrays, type_name
 
 _CONTEXT_KEY = "context"
 _EXAMPLES_KEY = "examples"
-_MOST_QUOTED = 256  # characters of JSON that an error message quotes
+_MAX_QUOTED = 256  # characters of JSON that an error message quotes
 _BYTE_ORDER_MARK = "\ufeff"
 _STRING_OR_INF = re.compile(r'"(?:[^"\\]|\\.)*"?|\bInf\b', re.DOTALL)
 
@@ -236,8 +236,8 @@ def _array(value: Any, spec: Any) -> NDArray[Any]:
     """The array of a JSON value, in the type of an input."""
     dtype = tf.as_dtype(spec.dtype)
     shape = _shape_of_first_items(value)
-    if len(shape) >= MOST_DIMENSIONS:  # rows become one more dimension
-        raise invalid_argument(f"{len(shape)} dimensions are more than the limit of {MOST_DIMENSIONS - 1}")
+    if len(shape) >= MAX_DIMENSIONS:  # rows become one more dimension
+        raise invalid_argument(f"{len(shape)} dimensions are more than the limit of {MAX_DIMENSIONS - 1}")
     leaves: list[Any] = []
     _collect_leaves(value, 0, shape, dtype, leaves)
     array = np.empty(len(leaves), object if dtype == tf.string else dtype.as_numpy_dtype)
@@ -352,4 +352,4 @@ def _shape(array: NDArray[Any]) -> str:
 
 
 def _quote(value: Any) -> str:
-    return json.dumps(value)[:_MOST_QUOTED]
+    return json.dumps(value)[:_MAX_QUOTED]

@@ -19,7 +19,7 @@ RUNTIME_LATENCY = ":tensorflow:serving:runtime_latency"
 # Upper bounds of the buckets in microseconds, 10 us to about 20 minutes: TensorFlow Serving's
 # Buckets::Exponential(10, 1.8, 33).
 _BOUNDS = tuple(10 * 1.8**power for power in range(32))
-_MOST_COUNTS = 1000  # the names of models come from requests, and a client may send any number of them
+_MAX_COUNTS = 1000  # the names of models come from requests, and a client may send any number of them
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values that tell the counts of one metric apart."""
@@ -57,7 +57,7 @@ class Metrics:
     def _count(self, model: str, status: str) -> None:
         labels = (("model_name", model), ("status", status))
         with self._lock:
-            if labels in self._counts or len(self._counts) < _MOST_COUNTS:
+            if labels in self._counts or len(self._counts) < _MAX_COUNTS:
                 self._counts[labels] += 1
 
     def record_runtime(self, model: str, api: str, seconds: float) -> None:

@@ -47,7 +47,7 @@ class Upkeep:
 
     poll_seconds: float = 1.0
     """Seconds between two looks for new versions."""
-    retries: Retries = Retries(most=5, interval=60.0)  # noqa: RUF009 - frozen
+    retries: Retries = Retries(max_number=5, interval=60.0)  # noqa: RUF009 - frozen
     """How often a version that appears while the server runs is tried again if it cannot be loaded. When the
     server starts, the first failure ends it."""
     labels_for_unavailable: bool = False

@@ -49,7 +49,8 @@ class RestLimits:
     """What requests may take from the server."""
 
     max_concurrent_requests: int
-    """Most requests that are answered at the same time; further ones are refused with RESOURCE_EXHAUSTED."""
+    """Maximum number of requests that are answered at the same time; further ones are refused with
+    RESOURCE_EXHAUSTED."""
     timeout: float
     """Seconds after which a request is answered with DEADLINE_EXCEEDED."""
 

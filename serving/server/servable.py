@@ -21,7 +21,7 @@ from tfrecords_builder import storage
 PREDICT_METHOD = "tensorflow/serving/predict"
 TAG = "serve"
 """Tag of the graph in a SavedModel that servers run."""
-MOST_WARMUP_RECORDS = 1000
+MAX_WARMUP_RECORDS = 1000
 
 Run = Callable[..., list[Any]]
 """Runs a signature: takes its inputs and returns its outputs, both in the order of their names."""
@@ -135,9 +135,9 @@ class Servable:
         if not storage.exists(path):
             return
         for position, serialized in enumerate(tf.data.TFRecordDataset(path).as_numpy_iterator()):
-            if position == MOST_WARMUP_RECORDS:
+            if position == MAX_WARMUP_RECORDS:
                 raise invalid_argument(
-                    f"Number of warmup records exceeds the maximum ({MOST_WARMUP_RECORDS}) at {path}"
+                    f"Number of warmup records exceeds the maximum ({MAX_WARMUP_RECORDS}) at {path}"
                 )
             log = prediction_log_pb2.PredictionLog.FromString(serialized)
             kind = log.WhichOneof("log_type")

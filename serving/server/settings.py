@@ -36,7 +36,7 @@ class ServerSettings:
     allow_version_labels_for_unavailable_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Allow a new label for a version that is not available yet. The first labels need this."""
     max_num_load_retries: int = 5
-    """Most further tries to load a version after the first try has failed."""
+    """Maximum number of times that loading a version is tried again after it has failed."""
     load_retry_interval_micros: int = 60_000_000
     """Microseconds between two tries to load a version."""
     enable_batching: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -52,7 +52,8 @@ class ServerSettings:
     rest_api_timeout_in_ms: int = 30_000
     """Milliseconds after which a request over REST is answered with DEADLINE_EXCEEDED (HTTP 504)."""
     max_concurrent_requests: int = 256
-    """Most requests that each API answers at once; more are refused with RESOURCE_EXHAUSTED (HTTP 429)."""
+    """Maximum number of requests that each of the two APIs answers at the same time. Further ones are refused
+    with RESOURCE_EXHAUSTED (HTTP 429)."""
 
     def __post_init__(self) -> None:
         self._check_files()

@@ -14,9 +14,9 @@ from serving.server.status import invalid_argument
 Arrays = dict[str, NDArray[Any]]
 """The inputs or outputs of a signature, by name. Strings are arrays of Python objects, of type `bytes`."""
 
-MOST_DIMENSIONS = 32
-"""Most dimensions of an input. With more, TensorFlow would end the process: it reads strings with older
-iterators of NumPy, which have this limit, and does not check that it got one."""
+MAX_DIMENSIONS = 32
+"""Maximum number of dimensions of an input. With more, TensorFlow would end the process: it reads strings
+with older iterators of NumPy, which have this limit, and does not check that it got one."""
 
 _TYPED_FIELDS = {
     tf.float32: "float_val",
@@ -85,7 +85,7 @@ def _from_proto(name: str, proto: tensor_pb2.TensorProto) -> NDArray[Any]:
         array = np.empty(shape, object)
         array[:] = list(proto.string_val)
         return array
-    if len(shape) > MOST_DIMENSIONS:
+    if len(shape) > MAX_DIMENSIONS:
         raise invalid_argument(f"tensor parsing error: {name}")
     try:
         parsed = tf.io.parse_tensor(proto.SerializeToString(), tf.as_dtype(proto.dtype)).numpy()

@@ -60,8 +60,8 @@ class State(enum.Enum):
 class Retries:
     """How often and how fast a version that cannot be loaded is tried again."""
 
-    most: int
-    """Most tries after the first."""
+    max_number: int
+    """Maximum number of tries after the first one has failed."""
     interval: float
     """Seconds between two tries."""
 
@@ -217,10 +217,10 @@ class VersionKeeper:
             version.failed_tries += 1
             version.error = error
             version.next_try = time.monotonic() + self._retries.interval
-            if version.failed_tries > self._retries.most:
+            if version.failed_tries > self._retries.max_number:
                 version.state = State.END
         reason = error.message.partition("\n")[0]
-        tries = f"try {version.failed_tries} of {self._retries.most + 1}"
+        tries = f"try {version.failed_tries} of {self._retries.max_number + 1}"
         self._report(f"version {version.number} of model {self.model} cannot be loaded ({tries}): {reason}")
 
     def _retire_unwanted(self) -> None:

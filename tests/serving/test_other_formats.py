@@ -11,7 +11,7 @@ from PIL import Image
 from serving.client import Client
 from tests.serving.contract.wire import PREDICT, b64, call, predict_request, rest
 
-_MOST_GROWTH = 400 << 10  # KiB; decoded, one of the huge images takes twice as much
+_MAX_GROWTH = 400 << 10  # KiB; decoded, one of the huge images takes twice as much
 
 
 def saved_as(file_format: str, **options) -> bytes:
@@ -91,14 +91,14 @@ def test_they_are_invalid_and_their_neighbours_are_answered(
     alone = call(local_server.grpc, predict_request(batch[:1], signature)).outputs["probability"].float_val
     assert outputs["probability"].float_val[0] == pytest.approx(alone[0], abs=1e-6)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_memory
-    assert grown < _MOST_GROWTH
+    assert grown < _MAX_GROWTH
 
 
 def test_eight_huge_files_at_a_time(local_server, peak_memory):
     outputs = call(local_server.grpc, predict_request([huge_webp()] * 8 + [huge_png(60_000)] * 8)).outputs
 
     assert not any(outputs["valid"].bool_val)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_memory < _MOST_GROWTH
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_memory < _MAX_GROWTH
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])

@@ -57,7 +57,7 @@ class Model:
         self.slowness = 0.2  # seconds
         self.requests: list[tuple[str, str, int]] = []  # signature, version, images
         self.at_the_same_time = 0
-        self.most_at_the_same_time = 0
+        self.max_at_the_same_time = 0
         self._lock = threading.Lock()
 
     def answer(self, name: str, version: str, signature: str, images: list[bytes]) -> dict[str, list]:
@@ -65,7 +65,7 @@ class Model:
             number = len(self.requests)
             self.requests.append((signature, version, len(images)))
             self.at_the_same_time += 1
-            self.most_at_the_same_time = max(self.most_at_the_same_time, self.at_the_same_time)
+            self.max_at_the_same_time = max(self.max_at_the_same_time, self.at_the_same_time)
         try:
             self._maybe_fail(number)
             self._check_model(name, version)

@@ -199,7 +199,7 @@ def test_asyncio(server, transport, images):
     assert [p.probability for p in predictions] == expected
     assert [e.probability for e in explanations] == expected
     assert [image for image, _ in each] == images
-    assert server.model.most_at_the_same_time == 2
+    assert server.model.max_at_the_same_time == 2
 
 
 def test_asyncio_cancelled(server, transport, images):
@@ -219,7 +219,7 @@ def test_no_more_requests_in_flight_than_asked_for(server, transport, images):
     server.model.fault_of = lambda number: "slow"
     with Client(server.address(transport), transport, limits=Limits(batch_size=1, in_flight=3)) as client:
         client.predict(images)
-    assert server.model.most_at_the_same_time == 3
+    assert server.model.max_at_the_same_time == 3
 
 
 def test_reads_no_further_than_what_is_in_flight(client, server):

@@ -36,7 +36,7 @@ def loader() -> Loader:
 
 @pytest.fixture
 def keeper(loader) -> VersionKeeper:
-    return VersionKeeper("pneumonia", loader, Retries(most=0, interval=0.0))
+    return VersionKeeper("pneumonia", loader, Retries(max_number=0, interval=0.0))
 
 
 def want(keeper, *numbers) -> None:
@@ -103,7 +103,7 @@ def test_a_version_that_is_withdrawn_before_it_is_loaded_ends(keeper, loader):
 
 
 def test_a_failed_load_is_retried_and_then_given_up(loader):
-    keeper = VersionKeeper("pneumonia", loader, Retries(most=2, interval=0.0))
+    keeper = VersionKeeper("pneumonia", loader, Retries(max_number=2, interval=0.0))
     loader.damaged = {1}
     want(keeper, 1)
     seen = []
@@ -117,7 +117,7 @@ def test_a_failed_load_is_retried_and_then_given_up(loader):
 
 
 def test_a_version_waits_for_its_next_try(loader):
-    keeper = VersionKeeper("pneumonia", loader, Retries(most=1, interval=3600.0))
+    keeper = VersionKeeper("pneumonia", loader, Retries(max_number=1, interval=3600.0))
     loader.damaged = {1}
     want(keeper, 1)
     finish(keeper)
