@@ -1,4 +1,4 @@
-"""`python -m pipeline.gradcam RUN IMAGE...`: draws which regions of an X-ray speak for the model's answer."""
+"""`python -m pipeline.gradcam RUN IMAGE...`: draws what counts as evidence in an X-ray."""
 
 import dataclasses
 from pathlib import Path
@@ -67,7 +67,7 @@ def _threshold_of(model: "Run | keras.Model") -> float:
 
 @dataclasses.dataclass(frozen=True)
 class GradcamConfig:
-    """Draws which regions of X-rays speak for the label that the model gives them.
+    """Draws which regions of X-rays count as evidence for the label that the model gives them.
 
     Writes one picture for each X-ray: the whole X-ray, and beside it the same X-ray with the heatmap over it.
     Prints one line for each X-ray: label, probability of pneumonia, X-ray, picture.

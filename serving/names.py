@@ -28,7 +28,7 @@ LABEL = "label"
 VALID = "valid"
 """Whether the image was decoded, bool (batch,)."""
 HEATMAP = "heatmap"
-"""How much each pixel speaks for the label, float32 (batch, side, side), 0 to 1."""
+"""How much each pixel counts as evidence for the label, float32 (batch, side, side), 0 to 1."""
 OVERLAY_BYTES = "overlay_bytes"
 """PNG file of the heatmap over the image, string (batch,)."""
 

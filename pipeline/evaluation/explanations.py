@@ -30,7 +30,7 @@ class Heat:
     share_of_area_in_border: float
     """Share of the area of an image that this border takes: what evenly spread heat would give."""
     images_without_heat: int
-    """Number of images in which nothing speaks for the label."""
+    """Number of images in which nothing counts as evidence for the label."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Grad-CAM heatmaps: which regions of an X-ray speak for the label that the model gives.
+"""Grad-CAM heatmaps: which regions of an X-ray count as evidence for the label that the model gives.
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
 ICCV 2017.
@@ -36,7 +36,7 @@ class GradCam:
 
         Returns:
             Probabilities of pneumonia, float32 (batch,), and heatmaps, float32 (batch, side, side), 0 to 1.
-            The maximum of a heatmap is 1, or 0 where nothing speaks for the label.
+            The maximum of a heatmap is 1, or 0 where nothing counts as evidence for the label.
         """
         features = tf.cast(self._convolutions(images, training=False), tf.float32)
         with tf.GradientTape() as tape:

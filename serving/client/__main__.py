@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClientConfig(ServerOptions):
-    """Asks a server for the probability of pneumonia in X-rays, and for pictures of what speaks for it.
+    """Asks a server for the probability of pneumonia in X-rays, and for pictures that explain its answers.
 
     The exit code is 0 if every image was answered. It is 2 if the server did not answer, or if an image could
     not be read or decoded: the other images are answered all the same, and the output says what was wrong.
@@ -43,8 +43,8 @@ class ClientConfig(ServerOptions):
         ),
     ]
     overlay: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for overlays, a path or a URL: a PNG file for each X-ray, with a heatmap of what speaks for the
-    answer. A folder that holds other files is refused."""
+    """Folder for overlays, a path or a URL: a PNG file for each X-ray, with a heatmap of what counts as
+    evidence for the answer. A folder that holds other files is refused."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write JSON instead of a table: one object a line, each as soon as the answer arrives."""
     csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

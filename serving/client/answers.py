@@ -62,11 +62,11 @@ def _no_heatmap() -> NDArray[np.float32]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation(Prediction):
-    """What the signature `gradcam` answers about one image: a prediction and what speaks for it."""
+    """What the signature `gradcam` answers about one image: a prediction, and a heatmap that explains it."""
 
     heatmap: NDArray[np.float32] = dataclasses.field(default_factory=_no_heatmap, repr=False)
-    """How much each pixel speaks for the label: float32 (side, side), 0 to 1; (0, 0) if the image was not
-    sent."""
+    """How much each pixel counts as evidence for the label: float32 (side, side), 0 to 1; (0, 0) if the image
+    was not sent."""
     overlay: bytes = dataclasses.field(default=b"", repr=False)
     """PNG file of the heatmap over the image as the model sees it; empty for an image that is not valid."""
 
