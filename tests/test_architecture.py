@@ -1,4 +1,4 @@
-"""How the code is laid out: which way imports point, what each room may hold, and what a command loads."""
+"""How the code is laid out: which way imports point, what each folder may hold, and what a command loads."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "tuning": {"tuning", "pipeline", "tfrecords_builder"},
     "serving": {"serving", "pipeline", "tfrecords_builder"},
 }
-ROOMS = {
+FOLDERS = {
     "tfrecords_builder": {"audit", "building", "cli", "decoding", "source"},
     "pipeline": {"benchmark", "evaluation", "explanation", "input", "training"},
     "tuning": set(),
@@ -55,10 +55,10 @@ def imported_packages(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imported_names(path)}
 
 
-def room(module: str) -> str:
-    """The room of a module: its package and folder, or the module itself where it stands at the top.
+def folder_of(module: str) -> str:
+    """The package and folder of a module, or the module itself where it stands at the top of its package.
 
-    Settings hold no code and lie below all rooms that read them.
+    Settings hold no code and lie below all folders that read them.
     """
     return module if module.endswith(".settings") else ".".join(module.split(".")[:2])
 
@@ -93,20 +93,20 @@ def test_no_modules_import_each_other_in_a_circle():
     assert_no_circle(our_imports())
 
 
-def test_no_rooms_import_each_other_in_a_circle():
-    assert_no_circle((room(importer), room(imported)) for importer, imported in our_imports())
+def test_no_folders_import_each_other_in_a_circle():
+    assert_no_circle((folder_of(importer), folder_of(imported)) for importer, imported in our_imports())
 
 
-@pytest.mark.parametrize("package", ROOMS)
-def test_rooms_are_those_that_the_documentation_names(package):
+@pytest.mark.parametrize("package", FOLDERS)
+def test_folders_are_those_that_the_documentation_names(package):
     folders = {path.name for path in (ROOT / package).iterdir() if path.is_dir() and path.name[0] not in "._"}
-    assert folders == ROOMS[package]
+    assert folders == FOLDERS[package]
 
 
 @pytest.mark.parametrize(
-    ("package", "folder"), [(p, f) for p, folders in ROOMS.items() for f in sorted(folders)]
+    ("package", "folder"), [(p, f) for p, folders in FOLDERS.items() for f in sorted(folders)]
 )
-def test_every_room_says_what_it_is_for(package, folder):
+def test_every_folder_says_what_it_is_for(package, folder):
     if folder != "config":  # files of TensorFlow Serving, no modules
         assert ast.get_docstring(ast.parse((ROOT / package / folder / "__init__.py").read_text()))
 

@@ -1,4 +1,4 @@
-"""The room of the local server, which answers as TensorFlow Serving does (docs/serving-contract.md).
+"""The local server, which answers as TensorFlow Serving does (docs/serving-contract.md).
 
 The way in is `assembly.serving`, with the `settings.ServerSettings` of the command line. Where things are:
 
