@@ -13,11 +13,11 @@ from tfrecords_builder.cli.command import run
 
 def main(settings: ServerSettings) -> None:
     """Serves until the process receives SIGINT or SIGTERM."""
-    from serving.server.assembly import serving
+    from serving.server.assembly import running_server
     from serving.server.stop_signals import stop_signals
 
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    with stop_signals() as received_signal, serving(settings) as ports:
+    with stop_signals() as received_signal, running_server(settings) as ports:
         grpc_address, rest_address = f"{settings.host}:{ports.grpc}", f"http://{settings.host}:{ports.rest}"
         print(f"ready: gRPC {grpc_address}, REST {rest_address}{REST_MODELS}", flush=True)  # noqa: T201
         received_signal.recv(1)

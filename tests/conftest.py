@@ -95,10 +95,10 @@ def models(finished_run, tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def local_server(models) -> Iterator["Ports"]:
     """Serves `models` on free ports of this machine."""
-    from serving.server.assembly import serving
+    from serving.server.assembly import running_server
     from serving.server.settings import ServerSettings
 
-    with serving(ServerSettings(models, grpc_port=0, rest_port=0)) as ports:
+    with running_server(ServerSettings(models, grpc_port=0, rest_port=0)) as ports:
         yield ports
 
 

@@ -9,7 +9,7 @@ from pipeline.evaluation.evaluate import evaluate
 from pipeline.training.fit import train
 from serving.client import Client
 from serving.export import export
-from serving.server.assembly import serving
+from serving.server.assembly import running_server
 from serving.server.settings import ServerSettings
 from tests.small_run import quick_training
 from tfrecords_builder import Preprocessing
@@ -44,7 +44,7 @@ def test_the_served_probability_is_the_evaluated_one(images, request, tmp_path):
         evaluated = {row["source"]: float(row["probability"]) for row in csv.DictReader(file)}
     paths = [str(source / name) for name in evaluated]
 
-    with serving(ServerSettings(models, grpc_port=0, rest_port=0)) as ports:
+    with running_server(ServerSettings(models, grpc_port=0, rest_port=0)) as ports:
         for transport, port in (("grpc", ports.grpc), ("rest", ports.rest)):
             with Client(f"127.0.0.1:{port}", transport) as client:
                 served = [answer.probability for answer in client.predict(paths)]

@@ -1,6 +1,6 @@
 """The local server, which answers as TensorFlow Serving does (docs/serving-contract.md).
 
-The way in is `assembly.serving`, with the `settings.ServerSettings` of the command line. Where things are:
+`assembly.running_server` is the way in. Where things are:
 
 - REST: `rest_api` (HTTP), `rest_routes` (URLs), `json_request` and `json_reply` (the fields of the JSON).
 - gRPC: `grpc_server` (port, encryption, how it stops), `grpc_services` (calls), `tensors` (tensors on the

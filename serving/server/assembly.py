@@ -16,7 +16,7 @@ from serving.server.config_watcher import ConfigWatcher
 from serving.server.grpc_server import GrpcServer, read_credentials
 from serving.server.http_server import HttpServer, listen
 from serving.server.metrics import DEFAULT_PATH, Metrics
-from serving.server.models import Models, Upkeep
+from serving.server.models import LoadingOptions, Models
 from serving.server.rest_api import RestApi, RestLimits
 from serving.server.settings import ServerSettings
 from serving.server.version_keeper import Retries
@@ -39,7 +39,7 @@ class Ports:
 
 
 @contextlib.contextmanager
-def serving(settings: ServerSettings) -> Iterator[Ports]:
+def running_server(settings: ServerSettings) -> Iterator[Ports]:
     """Serves models while the block runs. At its end, requests that were accepted are still answered.
 
     Args:
@@ -53,13 +53,13 @@ def serving(settings: ServerSettings) -> Iterator[Ports]:
     """
     metrics_path = _metrics_path(settings)
     credentials = read_credentials(settings.ssl_config_file) if settings.ssl_config_file else None
-    config, upkeep = _model_config(settings), _upkeep(settings)
+    config, options = _model_config(settings), _loading_options(settings)
     with contextlib.ExitStack() as stack:
         # The ports come first: if one is in use, the server ends before it has spent time on loading models.
         listener = stack.enter_context(_listen_for_rest(settings))
         grpc_server = _listen_for_grpc(settings, credentials)
         stack.callback(grpc_server.stop, 0)
-        models = stack.enter_context(_loaded_models(settings, config, upkeep))
+        models = stack.enter_context(_loaded_models(settings, config, options))
         metrics = Metrics()
         executor = stack.enter_context(ThreadPoolExecutor(_REST_THREADS, thread_name_prefix="rest"))
         limits = RestLimits(settings.max_concurrent_requests, settings.rest_api_timeout_in_ms / 1000)
@@ -77,8 +77,8 @@ def serving(settings: ServerSettings) -> Iterator[Ports]:
 
 
 @contextlib.contextmanager
-def _loaded_models(settings: ServerSettings, config: Any, upkeep: Upkeep) -> Iterator[Models]:
-    models = Models(config, upkeep)
+def _loaded_models(settings: ServerSettings, config: Any, options: LoadingOptions) -> Iterator[Models]:
+    models = Models(config, options)
     file, seconds = settings.model_config_file, settings.model_config_file_poll_wait_seconds
     watcher = ConfigWatcher(file, seconds, models) if file is not None and seconds > 0 else None
     try:
@@ -101,8 +101,8 @@ def _model_config(settings: ServerSettings) -> Any:
     return model_config.from_folder(str(settings.models))
 
 
-def _upkeep(settings: ServerSettings) -> Upkeep:
-    return Upkeep(
+def _loading_options(settings: ServerSettings) -> LoadingOptions:
+    return LoadingOptions(
         poll_seconds=settings.file_system_poll_wait_seconds,
         retries=Retries(settings.max_num_load_retries, settings.load_retry_interval_micros / 1e6),
         labels_for_unavailable=settings.allow_version_labels_for_unavailable_models,

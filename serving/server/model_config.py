@@ -1,14 +1,16 @@
-"""TensorFlow Serving's ModelServerConfig: which models a server has, and when it is refused."""
+"""TensorFlow Serving's ModelServerConfig: models, their versions and labels, and when it is refused."""
 
+import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import tensorflow as tf
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.status import invalid_argument
+from serving.server.status import StatusError, invalid_argument
 from serving.version_folders import version_folders
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
@@ -17,6 +19,19 @@ PLATFORM = "tensorflow"
 """The only `model_platform` that this server runs."""
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+Labels = Mapping[str, Mapping[str, int]]
+"""Number of the version that each label of a model names, by the name of the model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the versions of a model are found, and which of them are wanted."""
+
+    base_path: str
+    policy: Any
+    """A ServableVersionPolicy."""
 
 
 def from_folder(models: str) -> Any:
@@ -45,6 +60,19 @@ def from_folder(models: str) -> Any:
     if not config.model_config_list.config:
         raise UserError(f"{models!r} holds no model, that is no file MODEL/VERSION/saved_model.pb: {export}")
     return config
+
+
+def sources(config: Any) -> dict[str, Source]:
+    """Where the models of a ModelServerConfig are found, by name."""
+    return {
+        model.name: Source(model.base_path, model.model_version_policy)
+        for model in config.model_config_list.config
+    }
+
+
+def labels(config: Any) -> Labels:
+    """The labels of a ModelServerConfig."""
+    return {model.name: dict(model.version_labels) for model in config.model_config_list.config}
 
 
 def wanted_versions(policy: Any, versions: Iterable[int]) -> set[int]:
@@ -91,6 +119,32 @@ def check(config: Any, before: Any) -> None:
                 f"got base_path()={model.base_path}"
             )
     _check_platforms(config, before)
+
+
+def check_labels(
+    config: Any, before: Labels, available: Mapping[str, set[int]], new_labels_may_wait: bool
+) -> None:
+    """Refuses a configuration with a label of a version that is not available.
+
+    Args:
+        config: the new ModelServerConfig.
+        before: the labels of the configuration that it would replace.
+        available: the numbers of the available versions, by the name of the model.
+        new_labels_may_wait: whether a label that is not in `before` may name a version that is not available.
+
+    Raises:
+        StatusError: FAILED_PRECONDITION.
+    """
+    for model, versions_by_label in labels(config).items():
+        for label, version in versions_by_label.items():
+            is_moved = before.get(model, {}).get(label, version) != version
+            may_wait = new_labels_may_wait and not is_moved
+            if version not in available.get(model, set()) and not may_wait:
+                raise StatusError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"Request to assign label to version {version} of model {model}, "
+                    "which is not currently available for inference",
+                )
 
 
 def _check_platforms(config: Any, before: Any) -> None:

@@ -32,7 +32,7 @@ def model_status(models: Models, name: str, version: int | None) -> Any:
         StatusError: NOT_FOUND if there is no such model or version.
     """
     response = get_model_status_pb2.GetModelStatusResponse()
-    for known in models.states(name, version):
+    for known in models.versions(name, version):
         status = response.model_version_status.add(version=known.number, state=known.state.value)
         status.status.error_code = known.error.code.value[0] if known.error else 0
         status.status.error_message = known.error.message if known.error else ""

@@ -2,13 +2,14 @@
 
 Three kinds of threads meet here:
 
-- Threads of requests, of both APIs, call `lend` and `states`. They change nothing in this class.
+- Threads of requests, of both APIs, call `lend` and `versions`. They change nothing in this class.
 - A thread calls `reload`, because of a HandleReloadConfigRequest or because the configuration file has
   changed. It replaces `_config`, `_labels` and `_sources`. `_one_reload` lets one reload begin only after the
   one before has ended, that is, when its new models are available or have failed.
 - The keeper thread is the owner of all `VersionKeeper`s: it alone tells them which versions are wanted, and
-  loads and unloads these. It replaces `_keepers` and `_applied_sources`. The constructor starts it last and
-  `stop` ends it first; before and after, the thread that runs the constructor or `stop` is the owner.
+  loads and unloads these. It replaces `_keepers` and `_sources_seen_by_keeper`. The constructor starts it
+  last and `stop` ends it first; before and after, the thread that runs the constructor or `stop` is the
+  owner.
 
 `_changed` is the condition with which these threads wake each other: the keeper thread waits for new sources,
 or for the next look at the folders; `reload` waits for the keeper thread. Its lock is held to replace a
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Upkeep:
+class LoadingOptions:
     """How models are loaded and kept up to date."""
 
     poll_seconds: float = 1.0
@@ -56,40 +57,31 @@ class Upkeep:
     """How requests that come at the same time are joined; None to run each by itself."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Where the versions of a model are found, and which of them are wanted."""
-
-    base_path: str
-    policy: Any
-    """A ServableVersionPolicy."""
-
-
 class Models:
     """The models of a server, by name.
 
     Args:
         config: the first ModelServerConfig.
-        upkeep: how models are loaded and kept up to date.
+        options: how models are loaded and kept up to date.
 
     Raises:
         UserError: if the configuration is refused, or if a version cannot be loaded.
     """
 
-    def __init__(self, config: Any, upkeep: Upkeep) -> None:
-        self._upkeep = upkeep
+    def __init__(self, config: Any, options: LoadingOptions) -> None:
+        self._options = options
         self._config: Any = model_server_config_pb2.ModelServerConfig()
-        self._labels: Mapping[str, Mapping[str, int]] = {}
-        self._sources: Mapping[str, Source] = {}
+        self._labels: model_config.Labels = {}
+        self._sources: Mapping[str, model_config.Source] = {}
         self._keepers: Mapping[str, VersionKeeper] = {}
-        self._applied_sources: Mapping[str, Source] | None = None
+        self._sources_seen_by_keeper: Mapping[str, model_config.Source] | None = None
         self._unlisted: dict[str, str] = {}  # why the versions of a model could not be listed, by model
         self._reports_at_start: list[str] | None = []  # None once the first versions are loaded
         self._stopping = False
         self._one_reload = threading.Lock()
         self._changed = threading.Condition()
         try:
-            self._accept(config)
+            self._replace_config(config)
         except StatusError as error:
             raise UserError(f"the model configuration is refused: {error.message}") from None
         self._load_first_versions()
@@ -128,7 +120,7 @@ class Models:
                 raise StatusError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
             yield servable
 
-    def states(self, name: str, version: int | None = None) -> list[Version]:
+    def versions(self, name: str, version: int | None = None) -> list[Version]:
         """The versions of a model, the highest number first.
 
         Args:
@@ -139,8 +131,8 @@ class Models:
             StatusError: NOT_FOUND if there is none.
         """
         keeper = self._keepers.get(name)
-        known = keeper.states() if keeper else []
-        asked = [one for one in known if version in (None, one.number)]
+        known = keeper.versions() if keeper else []
+        asked = [one for one in known if version is None or one.number == version]
         if not asked:
             what = "any versions" if version is None else f"version {version}"
             raise StatusError(grpc.StatusCode.NOT_FOUND, f"Could not find {what} of model {name}")
@@ -158,62 +150,40 @@ class Models:
         """
         with self._one_reload:
             before = self._sources.keys()
-            self._accept(config)
+            self._replace_config(config)
             new = sorted(self._sources.keys() - before)
             if new:
-                self._wait_until_decided(new)
+                self._wait_until_loading_has_finished(new)
                 self._refuse_unavailable(new)
 
     def stop(self) -> None:
-        """Stops looking for new versions, and unloads all. A `reload` that waits gives up."""
+        """Stops looking for new versions, and unloads all. A `reload` that waits fails."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         self._keeper_thread.join()
         self._unload_all()
 
-    def _accept(self, config: Any) -> None:
+    def _replace_config(self, config: Any) -> None:
         model_config.check(config, self._config)
         with self._changed:
-            # TensorFlow Serving too keeps a configuration whose labels it then refuses.
-            self._config = config
-            self._labels = self._checked_labels(config)
-            self._sources = {
-                model.name: Source(model.base_path, model.model_version_policy)
-                for model in config.model_config_list.config
-            }
+            self._config = config  # TensorFlow Serving too keeps it if it then refuses the labels
+            model_config.check_labels(
+                config, self._labels, self.available(), self._options.labels_for_unavailable
+            )
+            self._labels = model_config.labels(config)
+            self._sources = model_config.sources(config)
             self._changed.notify_all()
 
-    def _checked_labels(self, config: Any) -> dict[str, dict[str, int]]:
-        """The labels of a configuration, by model.
-
-        Raises:
-            StatusError: FAILED_PRECONDITION for a label of a version that is not available.
-        """
-        for model in config.model_config_list.config:
-            keeper = self._keepers.get(model.name)
-            available = keeper.available() if keeper else set()
-            known = self._labels.get(model.name, {})
-            for label, version in model.version_labels.items():
-                is_moved = known.get(label, version) != version
-                may_wait = self._upkeep.labels_for_unavailable and not is_moved
-                if version not in available and not may_wait:
-                    raise StatusError(
-                        grpc.StatusCode.FAILED_PRECONDITION,
-                        f"Request to assign label to version {version} of model {model.name}, "
-                        "which is not currently available for inference",
-                    )
-        return {model.name: dict(model.version_labels) for model in config.model_config_list.config}
-
-    def _wait_until_decided(self, new: list[str]) -> None:
+    def _wait_until_loading_has_finished(self, new: list[str]) -> None:
         sources = self._sources
 
-        def is_decided() -> bool:
-            is_applied = self._applied_sources is sources
-            return is_applied and all(_is_decided(self._keepers[name]) for name in new)
+        def has_finished() -> bool:
+            are_seen = self._sources_seen_by_keeper is sources
+            return are_seen and all(_has_finished_loading(self._keepers[name]) for name in new)
 
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or is_decided())
+            self._changed.wait_for(lambda: self._stopping or has_finished())
             if self._stopping:
                 raise StatusError(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
 
@@ -228,9 +198,9 @@ class Models:
     def _load_first_versions(self) -> None:
         self._apply_sources()
         for keeper in self._keepers.values():
-            _finish(keeper)
-            if keeper.states() and not keeper.available():
-                failed = keeper.states()[0]
+            _take_all_steps(keeper)
+            if keeper.versions() and not keeper.available():
+                failed = keeper.versions()[0]
                 self._unload_all()
                 raise UserError(
                     f"version {failed.number} of model {keeper.model!r} in {failed.folder!r} cannot be "
@@ -250,7 +220,7 @@ class Models:
     def _unload_all(self) -> None:
         for keeper in self._keepers.values():
             keeper.want({})
-            _finish(keeper)
+            _take_all_steps(keeper)
 
     def _keep_up_to_date(self) -> None:
         """What the keeper thread does until the server stops."""
@@ -261,17 +231,18 @@ class Models:
                     with self._changed:
                         self._changed.notify_all()
             is_unloading = any(keeper.unloading() for keeper in self._keepers.values())
-            seconds = _UNLOADING_POLL_SECONDS if is_unloading else self._upkeep.poll_seconds
+            seconds = _UNLOADING_POLL_SECONDS if is_unloading else self._options.poll_seconds
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._stopping or self._applied_sources is not self._sources, timeout=seconds
+                    lambda: self._stopping or self._sources_seen_by_keeper is not self._sources,
+                    timeout=seconds,
                 )
 
     def _apply_sources(self) -> None:
         """Looks which versions there are, and tells every keeper which of them are wanted."""
         sources = self._sources
         new = {
-            name: VersionKeeper(name, self._load, self._upkeep.retries, self._report)
+            name: VersionKeeper(name, self._load, self._options.retries, self._report)
             for name in sources
             if name not in self._keepers
         }
@@ -287,7 +258,7 @@ class Models:
             keeper.want({number: folders[number] for number in wanted})
         with self._changed:
             self._keepers = keepers
-            self._applied_sources = sources
+            self._sources_seen_by_keeper = sources
             self._changed.notify_all()
 
     def _listed_versions(self, name: str, base_path: str) -> dict[int, str] | None:
@@ -303,25 +274,25 @@ class Models:
         return folders
 
     def _load(self, name: str, version: int, folder: str) -> Servable:
-        return Servable(name, version, folder, self._upkeep.batching)
+        return Servable(name, version, folder, self._options.batching)
 
 
-def _finish(keeper: VersionKeeper) -> None:
+def _take_all_steps(keeper: VersionKeeper) -> None:
     while keeper.step():
         pass
 
 
-def _is_decided(keeper: VersionKeeper) -> bool:
-    """Whether a new model is available, or all its versions are given up."""
-    if not keeper.states():  # there is no version yet
+def _has_finished_loading(keeper: VersionKeeper) -> bool:
+    """Whether a new model is available, or none of its versions could be loaded."""
+    if not keeper.versions():  # there is no version yet
         return False
-    return bool(keeper.available()) or keeper.is_settled()
+    return bool(keeper.available()) or keeper.has_finished_loading()
 
 
 def _described_failure(keeper: VersionKeeper) -> str:
     causes = [
         f"{{name: {keeper.model} version: {version.number}}} due to error: {_first_line(version.error)}"
-        for version in keeper.states()
+        for version in keeper.versions()
         if version.error is not None
     ]
     return f"{{{', '.join(causes)}}}"

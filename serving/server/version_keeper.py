@@ -148,7 +148,7 @@ class VersionKeeper:
         """
         with self._lock:
             available = [one for one in self._versions.values() if one.state is State.AVAILABLE]
-            matching = [one for one in available if number in (None, one.number)]
+            matching = [one for one in available if number is None or one.number == number]
             version = max(matching, key=lambda one: one.number, default=None)
             if version is not None:
                 version.running_requests += 1
@@ -161,7 +161,7 @@ class VersionKeeper:
             with self._lock:
                 version.running_requests -= 1
 
-    def states(self) -> list[Version]:
+    def versions(self) -> list[Version]:
         """Copies of all versions that were ever wanted, the highest number first."""
         with self._lock:
             copies = [dataclasses.replace(version) for version in self._versions.values()]
@@ -175,8 +175,8 @@ class VersionKeeper:
         """The numbers of the versions that are unloaded once they have answered their requests."""
         return self._in_state(State.UNLOADING)
 
-    def is_settled(self) -> bool:
-        """Whether every wanted version is available or given up."""
+    def has_finished_loading(self) -> bool:
+        """Whether every wanted version is available, or its last try to load it has failed."""
         with self._lock:
             wanted = [self._versions[number] for number in self._wanted]
             return all(version.state in (State.AVAILABLE, State.END) for version in wanted)
@@ -186,7 +186,11 @@ class VersionKeeper:
             return {version.number for version in self._versions.values() if version.state is state}
 
     def _begin_to_load(self) -> Version | None:
-        """Changes the highest wanted version whose try is due to LOADING."""
+        """Finds the highest wanted version whose next try is due, and sets its state to LOADING.
+
+        Returns:
+            The version; None if no try is due.
+        """
         now = time.monotonic()
         with self._lock:
             due = [
@@ -202,17 +206,17 @@ class VersionKeeper:
             return version
 
     def _try_to_load(self, version: Version) -> None:
-        """Changes a version from LOADING to AVAILABLE, or to END if its last try fails."""
+        """Loads a version: its state becomes AVAILABLE, or END if this was its last try and it fails."""
         try:
             servable = self._load(self.model, version.number, version.folder)
         except Exception as error:  # whatever is wrong with this version, the server goes on
-            self._failed(version, _as_status(error))
+            self._record_failure(version, _as_status(error))
             return
         with self._lock:
             version.servable, version.state, version.error = servable, State.AVAILABLE, None
         logger.info("version %d of model %s is available", version.number, self.model)
 
-    def _failed(self, version: Version, error: StatusError) -> None:
+    def _record_failure(self, version: Version, error: StatusError) -> None:
         with self._lock:
             version.failed_tries += 1
             version.error = error
@@ -224,7 +228,7 @@ class VersionKeeper:
         self._report(f"version {version.number} of model {self.model} cannot be loaded ({tries}): {reason}")
 
     def _retire_unwanted(self) -> None:
-        """Changes versions that are no longer wanted to END if they are not loaded, else to UNLOADING."""
+        """Sets the state of unwanted versions: END if they are not loaded, else UNLOADING."""
         with self._lock:
             is_replaced = not self._wanted or any(
                 self._versions[number].state is State.AVAILABLE for number in self._wanted
@@ -238,12 +242,13 @@ class VersionKeeper:
                     version.state = State.UNLOADING
 
     def _next_to_unload(self) -> Version | None:
+        """A version that has answered the requests that it had begun."""
         with self._lock:
             unloading = (one for one in self._versions.values() if one.state is State.UNLOADING)
             return next((one for one in unloading if not one.running_requests), None)
 
     def _unload(self, version: Version) -> None:
-        """Changes a version from UNLOADING to END. If it is wanted again meanwhile, it begins anew."""
+        """Unloads a version: its state becomes END, or START if it is wanted again meanwhile."""
         if version.servable is not None:
             version.servable.close()
         with self._lock:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from pipeline import runs
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.names import EXTRA_ASSETS
-from serving.server.assembly import serving
+from serving.server.assembly import running_server
 from serving.server.batching import Batching
 from serving.server.grpc_services import PredictionService
 from serving.server.rest_routes import RestRoutes
@@ -125,7 +125,7 @@ def test_a_broken_version_never_takes_over_and_fails_no_request(base, broken, en
         max_num_load_retries=0,
         enable_batching=batching,
     )
-    with serving(config) as ports:
+    with running_server(config) as ports:
         load.start(ports, encoded_images, clients=3)
         for number, version in enumerate(broken.values(), start=2):
             publish(version, base, number)
@@ -149,7 +149,7 @@ def test_20_versions_published_under_load_take_over_without_a_failed_request(bas
     )
     load = Load()
     memory = []
-    with serving(config) as ports:
+    with running_server(config) as ports:
         load.start(ports, encoded_images)
         for number in range(2, 22):
             publish(base / "1", base, number)
@@ -257,7 +257,7 @@ def test_a_server_that_stops_answers_every_request_that_reached_it(
         batching_parameters_file=str(BATCHING) if batching else None,
     )
     asked = Asked()
-    with serving(config) as ports:
+    with running_server(config) as ports:
         threads = [
             threading.Thread(target=target, args=(port, encoded_images))
             for target, port in [(asked.over_grpc, ports.grpc)] * 8 + [(asked.over_rest, ports.rest)] * 4
@@ -282,7 +282,7 @@ def batching_server(models):
     config = ServerSettings(
         models, grpc_port=0, rest_port=0, enable_batching=True, batching_parameters_file=str(BATCHING)
     )
-    with serving(config) as ports:
+    with running_server(config) as ports:
         yield ports
 
 

@@ -10,7 +10,7 @@ import pytest
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.assembly import serving
+from serving.server.assembly import running_server
 from serving.server.batching import Batching
 from serving.server.servable import Servable
 from serving.server.settings import ServerSettings
@@ -38,7 +38,7 @@ def base(models):
 @pytest.fixture
 def started(models):
     config = ServerSettings(models, grpc_port=0, rest_port=0, file_system_poll_wait_seconds=0.05)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         yield ports
 
 
@@ -52,7 +52,7 @@ def test_the_configuration_file_is_read_again(base, tmp_path, wait_until):
         grpc_port=0,
         rest_port=0,
     )
-    with serving(config) as ports:
+    with running_server(config) as ports:
         assert states(ports.rest, "one") == {1: "AVAILABLE"}
         file.write_text("model_config_list {")  # bad, and logged
         file.write_text(f"model_config_list {{ {entry('one', base)} {entry('two', base)} }}")
@@ -63,7 +63,7 @@ def test_a_bad_file_at_the_start_ends_the_process(tmp_path, base):
     file = tmp_path / "models.config"
     file.write_text(f"model_config_list {{ {entry('one', 'relative/path')} }}")
     config = ServerSettings(model_config_file=str(file), grpc_port=0, rest_port=0)
-    with pytest.raises(UserError, match="absolute path"), serving(config):
+    with pytest.raises(UserError, match="absolute path"), running_server(config):
         pass
 
 
@@ -127,7 +127,7 @@ def test_a_reload_without_a_list(local_server):
 def test_a_reload_whose_new_model_cannot_be_loaded(models, base, tmp_path, encoded_images):
     (tmp_path / "broken/1").mkdir(parents=True)
     config = ServerSettings(models, grpc_port=0, rest_port=0, max_num_load_retries=0)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         code, details = failure(
             ports.grpc, reloading(entry("pneumonia", base), entry("b", tmp_path / "broken"))
         )
@@ -150,7 +150,7 @@ def batching_server(models, tmp_path_factory):
     config = ServerSettings(
         models, grpc_port=0, rest_port=0, enable_batching=True, batching_parameters_file=str(file)
     )
-    with serving(config) as ports:
+    with running_server(config) as ports:
         yield ports
 
 
@@ -282,7 +282,7 @@ def test_metrics_have_the_path_and_names_of_tensorflow_serving(
     file = tmp_path / "monitoring.config"
     file.write_text(content)
     config = ServerSettings(models, grpc_port=0, rest_port=0, monitoring_config_file=str(file))
-    with serving(config) as ports:
+    with running_server(config) as ports:
         call(ports.grpc, predict_request(encoded_images[:1]))
         rest(ports.rest, "POST", "/v1/models/pneumonia:predict", {"instances": ["x"]})
         failure(ports.grpc, predict_request([b"x"], name='un"known'))
@@ -317,7 +317,7 @@ def test_requests_over_the_limit_are_refused(models, encoded_images):
         body = {"signature_name": "gradcam", "inputs": [b64(image) for image in encoded_images * 8]}
         statuses.append(rest(port, "POST", "/v1/models/pneumonia:predict", body)[0])
 
-    with serving(config) as ports:
+    with running_server(config) as ports:
         together([lambda: over_grpc(ports.grpc)] * 8 + [lambda: over_rest(ports.rest)] * 8)
     assert set(codes) == {"RESOURCE_EXHAUSTED"}
     assert set(statuses) == {200, 429}
@@ -327,7 +327,7 @@ def test_a_rest_request_that_takes_too_long_is_answered_with_504(models, encoded
     from tests.serving.contract.wire import b64
 
     config = ServerSettings(models, grpc_port=0, rest_port=0, rest_api_timeout_in_ms=1)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         body = {"signature_name": "gradcam", "inputs": [b64(image) for image in encoded_images * 4]}
         status, reply = rest(ports.rest, "POST", "/v1/models/pneumonia:predict", body)
 
@@ -337,7 +337,7 @@ def test_a_rest_request_that_takes_too_long_is_answered_with_504(models, encoded
 def test_all_models_of_a_folder_are_served(models, base, tmp_path, encoded_images):
     shutil.copytree(base, tmp_path / "models/a")
     shutil.copytree(base, tmp_path / "models/b")
-    with serving(ServerSettings(str(tmp_path / "models"), grpc_port=0, rest_port=0)) as ports:
+    with running_server(ServerSettings(str(tmp_path / "models"), grpc_port=0, rest_port=0)) as ports:
         for name in ("a", "b"):
             answer = call(ports.grpc, predict_request(encoded_images[:1], name=name))
             assert answer.model_spec.name == name

@@ -9,7 +9,7 @@ import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2
 
-from serving.server.assembly import serving
+from serving.server.assembly import running_server
 from serving.server.settings import ServerSettings
 from tests.serving.contract.wire import call, failure, predict_request, stubs
 
@@ -122,7 +122,7 @@ def test_the_health_service_is_off_by_default_and_has_three_names(local_server, 
         health_of(local_server.grpc, "")
     assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
     config = ServerSettings(models, grpc_port=0, rest_port=0, enable_grpc_healthcheck_service=True)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         for name in ("", "ModelService", "PredictionService"):
             assert health_of(ports.grpc, name) == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError) as raised:

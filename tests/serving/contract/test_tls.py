@@ -4,7 +4,7 @@ import grpc
 import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from serving.server.assembly import serving
+from serving.server.assembly import running_server
 from serving.server.settings import ServerSettings
 from tests.serving.authority import Authority
 from tests.serving.contract.wire import predict_request
@@ -26,7 +26,7 @@ def started(models, tmp_path, authority, *, client_verify):
         f"server_key: {quoted(server.key)} server_cert: {quoted(server.certificate)} "
         f"custom_ca: {quoted(authority.certificate)} client_verify: {str(client_verify).lower()}"
     )
-    return serving(ServerSettings(models, grpc_port=0, rest_port=0, ssl_config_file=str(file)))
+    return running_server(ServerSettings(models, grpc_port=0, rest_port=0, ssl_config_file=str(file)))
 
 
 def predict(port, images, credentials=None):

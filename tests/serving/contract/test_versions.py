@@ -8,7 +8,7 @@ from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.server import model_config
-from serving.server.assembly import serving
+from serving.server.assembly import running_server
 from serving.server.settings import ServerSettings
 from tests.serving.contract.wire import call, failure, predict_request, rest, states
 from tfrecords_builder.errors import UserError
@@ -70,7 +70,7 @@ def test_version_policies(policy, wanted):
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(base, encoded_images, wait_until):
-    with serving(quick(base)) as ports:
+    with running_server(quick(base)) as ports:
         publish(base, "0002")
         wait_until(lambda: states(ports.rest) == {2: "AVAILABLE", 1: "END"})
 
@@ -85,7 +85,7 @@ def test_a_new_version_takes_over_and_the_old_one_ends(base, encoded_images, wai
 
 def test_requests_finish_on_the_version_that_they_began_on(base, encoded_images, wait_until):
     answers = []
-    with serving(quick(base)) as ports:
+    with running_server(quick(base)) as ports:
         long = predict_request(encoded_images * 300, "gradcam")
         thread = threading.Thread(target=lambda: answers.append(call(ports.grpc, long)))
         thread.start()
@@ -99,7 +99,7 @@ def test_requests_finish_on_the_version_that_they_began_on(base, encoded_images,
 def test_unversioned_requests_go_to_the_highest_version_that_answers(base, encoded_images, wait_until):
     publish(base, "2")
     config = with_config(base, "model_version_policy { all {} }", max_num_load_retries=0)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         assert served(ports.grpc, encoded_images) == 2
         assert served(ports.grpc, encoded_images, version=1) == 1
         (base / "3").mkdir()
@@ -113,7 +113,7 @@ def test_unversioned_requests_go_to_the_highest_version_that_answers(base, encod
 
 def test_a_failed_load_is_retried_and_is_loading_meanwhile(base, encoded_images, wait_until):
     config = quick(base, max_num_load_retries=1000, load_retry_interval_micros=10_000)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         (base / "2").mkdir()
         wait_until(lambda: states(ports.rest).get(2) == "LOADING")
         assert served(ports.grpc, encoded_images) == 1
@@ -121,8 +121,8 @@ def test_a_failed_load_is_retried_and_is_loading_meanwhile(base, encoded_images,
         wait_until(lambda: states(ports.rest) == {2: "AVAILABLE", 1: "END"})
 
 
-def test_a_version_given_up_is_tried_again_after_it_was_withdrawn(base, wait_until):
-    with serving(quick(base, max_num_load_retries=0)) as ports:
+def test_a_version_that_cannot_be_loaded_is_tried_again_after_it_was_withdrawn(base, wait_until):
+    with running_server(quick(base, max_num_load_retries=0)) as ports:
         (base / "2").mkdir()
         wait_until(lambda: states(ports.rest).get(2) == "END")
         shutil.copytree(base / "1", base / "2", dirs_exist_ok=True)
@@ -138,7 +138,7 @@ def test_a_version_given_up_is_tried_again_after_it_was_withdrawn(base, wait_unt
 def test_a_base_path_that_is_gone_leaves_its_versions_and_an_empty_one_does_not(
     base, encoded_images, wait_until
 ):
-    with serving(quick(base)) as ports:
+    with running_server(quick(base)) as ports:
         base.rename(base.parent / "gone")
         import time
 
@@ -151,13 +151,13 @@ def test_a_base_path_that_is_gone_leaves_its_versions_and_an_empty_one_does_not(
 
 def test_a_failed_load_at_the_start_ends_the_process(base):
     (base / "1/saved_model.pb").write_bytes(b"no model")
-    with pytest.raises(UserError, match="version 1 of model 'pneumonia'"), serving(quick(base)):
+    with pytest.raises(UserError, match="version 1 of model 'pneumonia'"), running_server(quick(base)):
         pass
 
 
 def test_an_empty_base_path_waits(base, encoded_images, wait_until):
     (base / "1").rename(base.parent / "1")
-    with serving(with_config(base)) as ports:
+    with running_server(with_config(base)) as ports:
         assert failure(ports.grpc, predict_request(encoded_images[:1]))[0] == "NOT_FOUND"
         (base.parent / "1").rename(base / "1")
         wait_until(lambda: states(ports.rest) == {1: "AVAILABLE"})
@@ -171,10 +171,13 @@ REFUSED = (
 
 
 def test_labels_in_the_first_configuration_need_the_flag(base, encoded_images):
-    with pytest.raises(UserError, match="not currently available"), serving(with_config(base, labels=STABLE)):
+    with (
+        pytest.raises(UserError, match="not currently available"),
+        running_server(with_config(base, labels=STABLE)),
+    ):
         pass
     config = with_config(base, labels=STABLE, allow_version_labels_for_unavailable_models=True)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         assert served(ports.grpc, encoded_images, label="stable") == 1
         path = "/v1/models/pneumonia/labels/stable"
         status, reply = rest(ports.rest, "POST", f"{path}:predict", {"instances": ["x"]})
@@ -195,7 +198,7 @@ def reload_request(base, labels, policy="model_version_policy { all {} }"):
 
 
 def test_labels_only_name_versions_that_answer(base, encoded_images, wait_until):
-    with serving(with_config(base, "model_version_policy { all {} }")) as ports:
+    with running_server(with_config(base, "model_version_policy { all {} }")) as ports:
         assert call(ports.grpc, reload_request(base, STABLE)).status.error_code == 0
         assert failure(ports.grpc, reload_request(base, STABLE + CANARY)) == ("FAILED_PRECONDITION", REFUSED)
         assert served(ports.grpc, encoded_images, label="stable") == 1  # old labels go on
@@ -215,7 +218,7 @@ def test_labels_only_name_versions_that_answer(base, encoded_images, wait_until)
 
 def test_the_flag_does_not_let_a_label_move_to_what_does_not_answer(base):
     config = with_config(base, labels=STABLE, allow_version_labels_for_unavailable_models=True)
-    with serving(config) as ports:
+    with running_server(config) as ports:
         call(ports.grpc, reload_request(base, STABLE + CANARY))  # new, so it may
         moved = 'version_labels { key: "stable" value: 2 }'
         assert failure(ports.grpc, reload_request(base, moved)) == ("FAILED_PRECONDITION", REFUSED)
@@ -228,7 +231,7 @@ def test_a_label_that_the_file_gives_too_early_holds_once_its_version_is_availab
     flags = {"allow_version_labels_for_unavailable_models": True, "model_config_file_poll_wait_seconds": 0.05}
     config = with_config(base, everything, STABLE, **flags)
     moved = 'version_labels { key: "stable" value: 2 }'  # a label that moves has to wait for its version
-    with serving(config) as ports:
+    with running_server(config) as ports:
         assert served(ports.grpc, encoded_images, label="stable") == 1
         with_config(base, everything, moved)  # writes the file again
         publish(base, "2")

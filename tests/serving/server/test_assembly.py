@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from serving.server.assembly import serving
+from serving.server.assembly import running_server
 from serving.server.settings import ServerSettings
 from tests.serving.contract.wire import call, predict_request
 from tfrecords_builder.errors import UserError
@@ -25,7 +25,7 @@ def test_models_behind_a_url_are_served(models, tmp_path, encoded_images):
             tf.io.gfile.makedirs(copy.rpartition("/")[0])
             tf.io.gfile.copy(str(path), copy)
 
-    with serving(settings_of(behind_a_url)) as ports, serving(settings_of(models)) as others:
+    with running_server(settings_of(behind_a_url)) as ports, running_server(settings_of(models)) as others:
         there, here = (call(one.grpc, predict_request(encoded_images)) for one in (ports, others))
 
     assert (there.model_spec.version.value, here.model_spec.version.value) == (2, 1)
@@ -37,20 +37,20 @@ def test_a_port_in_use_is_the_users_mistake(local_server, models):
     for ports in ({"grpc_port": local_server.grpc}, {"rest_port": local_server.rest}):
         ((option, port),) = ports.items()
         expected = rf"127.0.0.1:{port} .* --{option.replace('_', '-')}"
-        with pytest.raises(UserError, match=expected), serving(settings_of(models, **ports)):
+        with pytest.raises(UserError, match=expected), running_server(settings_of(models, **ports)):
             pass
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
 def test_a_host_that_is_not_this_machine_is_the_users_mistake(models, host):
-    with pytest.raises(UserError, match=rf"{host}.*--host"), serving(settings_of(models, host=host)):
+    with pytest.raises(UserError, match=rf"{host}.*--host"), running_server(settings_of(models, host=host)):
         pass
 
 
 def test_the_folder_of_one_model_is_the_users_mistake(models):
     with (
         pytest.raises(UserError, match="is the folder of one model: give the folder that it is in"),
-        serving(settings_of(f"{models}/pneumonia")),
+        running_server(settings_of(f"{models}/pneumonia")),
     ):
         pass
 
@@ -64,7 +64,7 @@ def test_a_damaged_version_takes_one_line(tmp_path, caplog, content):
 
     with (
         pytest.raises(UserError, match=r"version 1 of model 'pneumonia' in '.*' cannot be loaded: \S+"),
-        serving(settings_of(str(tmp_path / "models"))),
+        running_server(settings_of(str(tmp_path / "models"))),
     ):
         pass
 
@@ -80,7 +80,7 @@ def test_a_damaged_version_beside_a_good_one_is_logged(models, tmp_path, caplog)
     )
     (tmp_path / "models.config").write_text(f"model_config_list {{ {config} }}")
 
-    with serving(settings_of(model_config_file=str(tmp_path / "models.config"))):
+    with running_server(settings_of(model_config_file=str(tmp_path / "models.config"))):
         pass
 
     assert any("version 2 of model pneumonia cannot be loaded (try 1 of 6)" in one for one in caplog.messages)
@@ -93,7 +93,7 @@ def test_a_folder_that_is_not_there_is_logged_once(tmp_path, caplog):
         model_config_file=str(tmp_path / "models.config"), file_system_poll_wait_seconds=0.01
     )
 
-    with serving(settings):
+    with running_server(settings):
         time.sleep(0.2)
 
     assert len([one for one in caplog.messages if "cannot be listed" in one]) == 1
@@ -105,7 +105,7 @@ def test_a_folder_without_models_is_the_users_mistake(tmp_path, folders):
         (tmp_path / folder).mkdir(parents=True)
     with (
         pytest.raises(UserError, match=r"serving\.export"),
-        serving(settings_of(str(tmp_path / "models"))),
+        running_server(settings_of(str(tmp_path / "models"))),
     ):
         pass
 
@@ -133,5 +133,5 @@ def test_a_configuration_file_that_is_missing_or_damaged_is_the_users_mistake(
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     settings = {option: str(file), "enable_batching": option == "batching_parameters_file"}
     folder = None if option == "model_config_file" else models
-    with pytest.raises(UserError, match=r"file\.config"), serving(settings_of(folder, **settings)):
+    with pytest.raises(UserError, match=r"file\.config"), running_server(settings_of(folder, **settings)):
         pass

@@ -8,7 +8,7 @@ import pytest
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.server import models as models_module
-from serving.server.models import Models, Upkeep
+from serving.server.models import LoadingOptions, Models
 from serving.server.status import StatusError
 from serving.server.version_keeper import Retries, State
 from tfrecords_builder.errors import UserError
@@ -71,8 +71,10 @@ def config(tmp_path):
 def start(servables):
     started = []
 
-    def start(config, **upkeep) -> Models:
-        models = Models(config, Upkeep(**{"poll_seconds": 3600.0, "retries": Retries(0, 0.0)} | upkeep))
+    def start(config, **options) -> Models:
+        models = Models(
+            config, LoadingOptions(**{"poll_seconds": 3600.0, "retries": Retries(0, 0.0)} | options)
+        )
         started.append(models)
         return models
 
@@ -103,7 +105,7 @@ def test_a_model_that_a_reload_brings_back_is_waited_for(start, config, publish)
     publish("b")
     models = start(config("a", "b"))
     models.reload(config("a"))
-    until(lambda: models.states("b")[0].state is State.END)
+    until(lambda: models.versions("b")[0].state is State.END)
 
     models.reload(config("a", "b"))
 
@@ -117,7 +119,7 @@ def test_a_model_that_comes_back_while_a_request_holds_its_version_is_waited_for
     with ThreadPoolExecutor(1) as clients:
         with models.lend("b"):
             models.reload(config("a"))
-            until(lambda: models.states("b")[0].state is State.UNLOADING)
+            until(lambda: models.versions("b")[0].state is State.UNLOADING)
             reload = clients.submit(models.reload, config("a", "b"))
             time.sleep(0.2)
             assert not reload.done()
@@ -171,7 +173,7 @@ def test_what_was_loaded_is_freed_if_the_start_fails(config, publish, servables)
     publish("b", content="damaged")
 
     with pytest.raises(UserError, match=r"version 1 of model 'b' .* cannot be loaded: damaged"):
-        Models(config("a", "b"), Upkeep())
+        Models(config("a", "b"), LoadingOptions())
 
     assert [servable.is_closed for servable in servables] == [True]
 
@@ -179,7 +181,7 @@ def test_what_was_loaded_is_freed_if_the_start_fails(config, publish, servables)
 def test_a_stop_frees_everything(config, publish, servables):
     publish("a")
     publish("b")
-    models = Models(config("a", "b"), Upkeep())
+    models = Models(config("a", "b"), LoadingOptions())
     models.stop()
 
     assert [servable.is_closed for servable in servables] == [True, True]

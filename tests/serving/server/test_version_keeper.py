@@ -49,7 +49,7 @@ def finish(keeper) -> None:
 
 
 def states(keeper) -> dict[int, State]:
-    return {version.number: version.state for version in keeper.states()}
+    return {version.number: version.state for version in keeper.versions()}
 
 
 def test_the_highest_wanted_version_is_loaded_first(keeper, loader):
@@ -80,8 +80,8 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(keeper, loader):
     finish(keeper)
 
     assert states(keeper) == {2: State.END, 1: State.AVAILABLE}
-    assert keeper.states()[0].error.message == "damaged"
-    assert keeper.is_settled()
+    assert keeper.versions()[0].error.message == "damaged"
+    assert keeper.has_finished_loading()
 
 
 def test_without_a_wanted_version_all_are_unloaded(keeper):
@@ -102,7 +102,7 @@ def test_a_version_that_is_withdrawn_before_it_is_loaded_ends(keeper, loader):
     assert not loader.tried
 
 
-def test_a_failed_load_is_retried_and_then_given_up(loader):
+def test_a_failed_load_is_retried_a_limited_number_of_times(loader):
     keeper = VersionKeeper("pneumonia", loader, Retries(max_number=2, interval=0.0))
     loader.damaged = {1}
     want(keeper, 1)
@@ -123,10 +123,10 @@ def test_a_version_waits_for_its_next_try(loader):
     finish(keeper)
 
     assert states(keeper) == {1: State.LOADING}
-    assert not keeper.is_settled()
+    assert not keeper.has_finished_loading()
 
 
-def test_a_version_that_was_given_up_is_tried_again_only_after_it_was_withdrawn(keeper, loader):
+def test_a_version_whose_tries_have_failed_is_tried_again_only_after_it_was_withdrawn(keeper, loader):
     loader.damaged = {1}
     want(keeper, 1)
     finish(keeper)
@@ -178,7 +178,7 @@ def test_a_version_that_is_wanted_again_while_it_is_unloaded_is_loaded_again(kee
         want(keeper, 1)
         finish(keeper)
         assert states(keeper) == {1: State.UNLOADING}
-        assert not keeper.is_settled()
+        assert not keeper.has_finished_loading()
     finish(keeper)
 
     assert servable.is_closed
