@@ -16,6 +16,7 @@ from serving.client.answers import Outputs
 from serving.client.errors import ServerFailed, ServingError
 from serving.client.protocols import Protocol, explain_failure
 from serving.client.proxies import describe_address, grpc_proxy, is_this_machine
+from serving.client.retry import TEMPORARY_GRPC_CODES
 from serving.client.transport import ServedModel, Tls, host_and_port
 from tfrecords_builder.errors import UserError
 
@@ -29,12 +30,6 @@ _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-# A server that stops cancels the requests that it has begun. Requests that the client cancels end elsewhere.
-_PERHAPS_TEMPORARY = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.CANCELLED,
-)
 _NO_CONNECTION = (
     "failed to connect",
     "DNS resolution failed",
@@ -86,7 +81,7 @@ class GrpcTransport:
         code, details = error.code(), error.details() or ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return errors.deadline_exceeded(self._address, deadline)
-        if code in _PERHAPS_TEMPORARY:
+        if code.name in TEMPORARY_GRPC_CODES:  # a request that the client itself cancels does not end here
             return await self._perhaps_temporary(code, details)
         if code == grpc.StatusCode.NOT_FOUND or names.UNKNOWN_VERSION_LABEL in details:
             return errors.model_not_found(self._address, self._model, details)
@@ -95,7 +90,7 @@ class GrpcTransport:
         return errors.failed(self._address, f"{code.name} {details}")
 
     async def _perhaps_temporary(self, code: Any, details: str) -> ServingError:
-        """Distinguishes by their text the faults for which gRPC itself uses these codes."""
+        """gRPC itself uses these codes for other faults too, which only their text distinguishes."""
         if any(text in details for text in _NO_CONNECTION):
             return await self._no_connection(details)
         if "larger than max" in details:

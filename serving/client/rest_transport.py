@@ -16,13 +16,13 @@ from serving.client.answers import Outputs
 from serving.client.errors import ServerFailed, ServingError
 from serving.client.protocols import Protocol, explain_failure
 from serving.client.proxies import Proxy, describe_address, rest_proxy
+from serving.client.retry import TEMPORARY_HTTP_CODES
 from serving.client.transport import ServedModel, Tls
 from tfrecords_builder.errors import UserError
 
 _OK, _BAD_REQUEST, _NOT_FOUND, _GATEWAY_TIMEOUT = 200, 400, 404, 504
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LARGEST_PORT = 65_535
-_TEMPORARY = (429, 502, 503)  # 502 is the reply of a proxy whose server is restarting
 
 
 class RestTransport:
@@ -94,12 +94,12 @@ class RestTransport:
 
     def _error_of(self, response: httpx.Response, deadline: float) -> ServingError:
         code, message = response.status_code, _error_message(response)
-        if code not in (*_TEMPORARY, _GATEWAY_TIMEOUT) and message is None:
+        if code not in (*TEMPORARY_HTTP_CODES, _GATEWAY_TIMEOUT) and message is None:
             moved_to = response.headers.get("location")
             detail = f"it redirects to {moved_to}" if moved_to else response.text[:200]
             return errors.another_server(self._address, f"HTTP {code} {detail}")
         message = message or response.text[:200]
-        if code in _TEMPORARY:
+        if code in TEMPORARY_HTTP_CODES:
             return errors.unavailable(self._address, f"HTTP {code} {message}")
         if code == _GATEWAY_TIMEOUT:
             return errors.deadline_exceeded(self._address, deadline)

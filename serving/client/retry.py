@@ -7,6 +7,12 @@ from typing import TypeVar
 
 ResultT = TypeVar("ResultT")
 
+# After an answer with one of these status codes, the same request may succeed later.
+TEMPORARY_GRPC_CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED")
+"""Names of gRPC's codes. CANCELLED is what a server that stops answers to the requests that it has begun."""
+TEMPORARY_HTTP_CODES = (429, 502, 503)
+"""Codes of HTTP. 502 is what a proxy answers while its server is restarting."""
+
 FIRST_PAUSE = 0.1
 """Longest pause before the second attempt, in seconds."""
 LONGEST_PAUSE = 5.0

@@ -86,7 +86,7 @@ def check_examples(request: dict[str, Any]) -> None:
         _check_example(example)
 
 
-def has_rows(request: dict[str, Any]) -> bool:
+def is_row_format(request: dict[str, Any]) -> bool:
     """Whether a predict request is in row format (`instances`), and not in column format (`inputs`).
 
     Raises:
@@ -109,7 +109,7 @@ def input_arrays(request: dict[str, Any], signature: meta_graph_pb2.SignatureDef
     Raises:
         StatusError: INVALID_ARGUMENT.
     """
-    if not has_rows(request):
+    if not is_row_format(request):
         return _from_columns(request[INPUTS_KEY], signature.inputs)
     instances = request[INSTANCES_KEY]
     if not isinstance(instances, list):

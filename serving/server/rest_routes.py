@@ -77,7 +77,7 @@ class RestRoutes:
         began = time.perf_counter()
         outputs = servable.run(signature_name, inputs)
         self._metrics.record_runtime(servable.name, "Predict", time.perf_counter() - began)
-        return json_reply.predict_reply(outputs, rows=json_request.has_rows(request))
+        return json_reply.predict_reply(outputs, rows=json_request.is_row_format(request))
 
     def _get(self, name: str | None, version: str | None, label: str | None, what: str | None) -> bytes:
         if not name:
