@@ -7,22 +7,25 @@ import tyro
 
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.options import optional
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """Exports a run as a SavedModel for TensorFlow Serving.
+    """Exports a run as a new version of the served model: a SavedModel, which TensorFlow Serving serves.
 
-    The version is published only if it answers as the run does. Its signatures predict (serving_default),
-    predict and explain with Grad-CAM (gradcam), and predict from preprocessed images (pixels).
+    The SavedModel has three functions, which are called signatures. The signature `serving_default` takes
+    image files and predicts. The signature `gradcam` does so too, and explains each prediction with a
+    heatmap. The signature `pixels` takes preprocessed images and predicts. The version is published only if
+    all three predict what the run predicts.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder of a finished run; a path or a URL."""
     models: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODELS")]
-    """Folder of models; a path or a URL. The version is written to MODELS/pneumonia/VERSION."""
-    version: int | None = None
-    """Number of the new version, at least 1; by default the highest number there plus 1."""
+    """Folder of exported models; a path or a URL. The version is written to MODELS/pneumonia/VERSION."""
+    version: Annotated[int | None, optional("N")] = None
+    """Number of the new version, at least 1. By default, the highest number in MODELS/pneumonia plus 1."""
 
     def __post_init__(self) -> None:
         if self.version is not None and self.version < 1:

@@ -18,6 +18,7 @@ from serving.client.output import Csv, JsonLines, Output, OverlayFolder, Table, 
 from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import EXIT_USER_ERROR, run
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.decoding.formats import FORMATS, expected
 from tfrecords_builder.errors import UserError
@@ -30,8 +31,9 @@ logger = logging.getLogger(__name__)
 class ClientConfig(ServerOptions):
     """Asks a server for the probability of pneumonia in X-rays, and for pictures that explain its answers.
 
-    The exit code is 0 if every image was answered. It is 2 if the server did not answer, or if an image could
-    not be read or decoded: the other images are answered all the same, and the output says what was wrong.
+    The exit code is 0 if there is an answer about every image. It is 2 if the server did not answer, or if an
+    image could not be read or decoded. Such an image does not affect the others: they are answered, and the
+    output says what was wrong with it.
     """
 
     images: Annotated[
@@ -42,14 +44,15 @@ class ClientConfig(ServerOptions):
             help=f"X-rays: {expected(FORMATS)} files, or folders that contain such files at any depth.",
         ),
     ]
-    overlay: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    overlay: Annotated[str | None, optional("DIR")] = None
     """Folder for overlays, a path or a URL: a PNG file for each X-ray, with a heatmap of what counts as
-    evidence for the answer. A folder that holds other files is refused."""
+    evidence for the answer. A folder that holds other files than overlays is refused."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Write JSON instead of a table: one object a line, each as soon as the answer arrives."""
+    """Write JSON instead of a table: one object a line, each as soon as the answer arrives. An image that
+    could not be read or decoded has the probability null."""
     csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Write CSV instead of a table: one line for each image, as soon as the answer arrives. An image that
-    could not be read or decoded has no probability: the cell is empty, and in JSON it is null."""
+    """Write CSV instead of a table: one line for each image, as soon as the answer arrives. The cell of the
+    probability is empty for an image that could not be read or decoded."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

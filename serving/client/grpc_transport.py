@@ -46,11 +46,7 @@ class GrpcTransport:
     """
 
     def __init__(self, address: str, model: ServedModel, tls: Tls | None) -> None:
-        if address.startswith(("http://", "https://")):
-            raise UserError(
-                "the address of a gRPC API must be HOST:PORT, and a URL needs --transport rest. "
-                f"Received: {address!r}"
-            )
+        refuse_url(address)
         self._host, self._port = host_and_port(address)
         self._proxy = grpc_proxy(self._host, self._port)
         self._address = describe_address(address, self._host, self._proxy)
@@ -90,7 +86,7 @@ class GrpcTransport:
         return errors.failed(self._address, f"{code.name} {details}")
 
     async def _perhaps_temporary(self, code: Any, details: str) -> ServingError:
-        """gRPC itself uses these codes for other faults too, which only their text distinguishes."""
+        """The error for a temporary code. Its text tells whether gRPC used it for another fault."""
         if any(text in details for text in _NO_CONNECTION):
             return await self._no_connection(details)
         if "larger than max" in details:
@@ -103,6 +99,19 @@ class GrpcTransport:
             if explained is not None:
                 return explained
         return errors.unreachable(self._address, details)
+
+
+def refuse_url(address: str) -> None:
+    """Refuses the address of a REST API.
+
+    Raises:
+        UserError: if the address is a URL of HTTP.
+    """
+    if address.startswith(("http://", "https://")):
+        raise UserError(
+            "the address of a gRPC API must be HOST:PORT, and a URL needs --transport rest. "
+            f"Received: {address!r}"
+        )
 
 
 def channel_options(address: str) -> list[tuple[str, int]]:

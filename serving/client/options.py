@@ -8,22 +8,25 @@ import tyro
 from serving.client.client import Client, Limits
 from serving.client.transport import ServedModel, Tls, TransportName
 from serving.names import DEFAULT_ADDRESSES, MODEL_NAME
+from tfrecords_builder.cli.options import optional
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerOptions:
     """Which server and which model are called, and how."""
 
-    address: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
-    """Address of the server; for REST also a URL. By default 127.0.0.1, port 8500 (gRPC) or 8501 (REST)."""
+    address: Annotated[str | None, optional("HOST:PORT")] = None
+    """Address of the server; with --transport rest also a URL. By default, the server on this machine:
+    127.0.0.1:8500 for gRPC, 127.0.0.1:8501 for REST."""
     transport: TransportName = "grpc"
-    """API of the server to call."""
+    """Which of the server's two APIs is called."""
     model: str = MODEL_NAME
     """Name of the served model."""
-    version: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Version of the model. By default the latest version that the server has."""
-    label: Annotated[str | None, tyro.conf.arg(metavar="LABEL")] = None
-    """Label of the version, for example `stable`, instead of its number."""
+    version: Annotated[int | None, optional("N")] = None
+    """Number of the version that answers. By default, the highest one that the server has loaded."""
+    label: Annotated[str | None, optional("LABEL")] = None
+    """Label of the version that answers, instead of its number, for example `stable`. The server's
+    configuration gives versions their labels."""
     batch_size: int = Limits.batch_size
     """Maximum number of images in a request."""
     in_flight: int = Limits.in_flight
@@ -34,12 +37,12 @@ class ServerOptions:
     """Maximum number of times that a request is sent again if the server is busy or restarting. The pauses
     between the attempts grow."""
     tls: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Encrypt the connection. Each of the following options does so too."""
-    tls_ca: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """PEM file of the certificates to trust. By default those that the system trusts."""
-    tls_certificate: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Encrypt the connection with TLS. Each of --tls-ca, --tls-certificate and --tls-key switches this on."""
+    tls_ca: Annotated[str | None, optional("FILE")] = None
+    """PEM file of the certificates to trust. By default, those that the system trusts are used."""
+    tls_certificate: Annotated[str | None, optional("FILE")] = None
     """PEM file of the client's own certificate, for servers that ask for one (mutual TLS)."""
-    tls_key: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    tls_key: Annotated[str | None, optional("FILE")] = None
     """PEM file of the private key of the client's certificate."""
 
     def __post_init__(self) -> None:

@@ -33,8 +33,8 @@ class RestTransport:
     """
 
     def __init__(self, address: str, model: ServedModel, tls: Tls | None) -> None:
-        base = _base_url(address, tls)
-        port = base.port or _DEFAULT_PORTS[base.scheme]
+        base = base_url(address, tls)
+        port = port_of(base)
         self._model = model
         self._url = str(base).rstrip("/") + predict_path(model)
         self._place = base.host, port
@@ -133,8 +133,12 @@ def predict_body(signature: str, images: Sequence[bytes]) -> bytes:
     ).encode()
 
 
-def _base_url(address: str, tls: Tls | None) -> httpx.URL:
+def base_url(address: str, tls: Tls | None) -> httpx.URL:
     """The URL of a server.
+
+    Args:
+        address: HOST:PORT, or a URL of HTTP or HTTPS.
+        tls: how connections to HOST:PORT are encrypted; None for connections that are not.
 
     Raises:
         UserError: if the address is neither HOST:PORT nor a URL of HTTP.
@@ -149,6 +153,11 @@ def _base_url(address: str, tls: Tls | None) -> httpx.URL:
             f"the address of a REST API must be HOST:PORT or an http:// URL. Received: {address!r}"
         )
     return url
+
+
+def port_of(url: httpx.URL) -> int:
+    """The port of a URL, also if it is the usual one of HTTP or HTTPS and therefore left out."""
+    return url.port or _DEFAULT_PORTS[url.scheme]
 
 
 def _http_transport(proxy: Proxy | None, verify: ssl.SSLContext | bool) -> httpx.AsyncHTTPTransport:

@@ -14,12 +14,13 @@ from serving.client.transport import TransportName, host_and_port
 from serving.load.clients import Connect, run_clients
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
 from serving.load.memory import memory_readings
-from serving.load.report import print_table, refuse_foreign_files, summary, write
+from serving.load.report import loop, print_table, refuse_foreign_files, summary, write
 from serving.load.sizes import DEFAULT_SIZES, Size
 from serving.names import DEFAULT_ADDRESSES, MODEL_NAME
 from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.decoding.formats import FORMATS, expected
 from tfrecords_builder.errors import UserError
 
@@ -33,44 +34,46 @@ class LoadConfig:
     The exit code is 0 if all requests were answered, and 1 if some failed.
     """
 
-    address: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
-    """Address of the server. By default 127.0.0.1, port 8500 (gRPC) or 8501 (REST)."""
+    address: Annotated[str | None, optional("HOST:PORT")] = None
+    """Address of the server; with --transport rest also a URL. By default, the server on this machine:
+    127.0.0.1:8500 for gRPC, 127.0.0.1:8501 for REST."""
     transport: TransportName = "grpc"
-    """API of the server to call."""
+    """Which of the server's two APIs is called."""
     model: str = MODEL_NAME
     """Name of the served model."""
     signature: Literal["serving_default", "gradcam"] = "serving_default"
-    """Signature to call: `serving_default` predicts, `gradcam` also explains."""
+    """Function of the model to call: `serving_default` predicts, `gradcam` predicts and explains."""
     clients: int = 32
-    """Number of clients. Each has its own connection, and at most one request in flight."""
+    """Number of clients. Each has its own connection, and waits for an answer before it sends again."""
     seconds: float = 30.0
-    """How long requests are sent, in seconds."""
-    rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
-    """Requests per second of all clients. By default each client sends again as soon as it is answered."""
+    """Seconds during which requests are sent."""
+    rate: Annotated[float | None, optional("FLOAT")] = None
+    """Number of requests that all clients together send per second, at random times. By default, each client
+    sends again as soon as it is answered."""
     batch_size: int = 1
-    """Images in a request."""
+    """Number of images in a request."""
     sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIZE [SIZE ...]")] = DEFAULT_SIZES
-    """Sizes in pixels of the synthetic radiographs that are sent, and their shares: WIDTHxHEIGHT:SHARE."""
+    """Sizes of the synthetic X-rays that are sent: WIDTHxHEIGHT in pixels, or WIDTHxHEIGHT:SHARE. Of `96x96:3
+    64x64:1`, three in four images have 96x96 pixels."""
     images: Annotated[
         str | None,
-        tyro.conf.arg(
-            metavar="DIR",
-            help=f"Folder of {expected(FORMATS)} files to send instead of synthetic radiographs.",
-        ),
+        optional("DIR", help=f"Folder of {expected(FORMATS)} files to send instead of synthetic X-rays."),
     ] = None
     deadline: float = 60.0
     """Seconds until each request must be answered."""
-    export: Annotated[str | None, tyro.conf.arg(metavar="MODELS")] = None
-    """Folder of models whose newest version is timed too, without a server, before and after the load."""
+    export: Annotated[str | None, optional("MODELS")] = None
+    """Folder of exported models. If it is given, the highest version of the model is timed in this process,
+    without a server, before and after the load: what this machine can do at best."""
     bare_batch_size: int = 32
-    """Images in a batch when the model is timed without a server."""
+    """Number of images in a batch when the model is timed without a server (see --export)."""
     bare_seconds: float = 10.0
-    """How long the model is timed without a server, each time, in seconds."""
-    server_pid: Annotated[int | None, tyro.conf.arg(metavar="PID")] = None
-    """Process ID of a server on this machine. Its resident memory is read every 30 s and reported."""
-    output: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """JSON file for the figures, a path or a URL. A picture of the latencies is written beside it, as a PNG
-    file. Files of another origin are not overwritten."""
+    """Seconds that each of the two timings without a server takes (see --export)."""
+    server_pid: Annotated[int | None, optional("PID")] = None
+    """Process ID of the server, if it runs on this machine. Its resident memory is read every 30 s and
+    reported."""
+    output: Annotated[str | None, optional("FILE")] = None
+    """JSON file to write the figures to, a path or a URL. A picture of the latencies, a PNG file, is written
+    beside it. A file that this command did not write is not overwritten."""
 
     def __post_init__(self) -> None:
         for name in ("clients", "batch_size", "bare_batch_size"):
@@ -148,8 +151,7 @@ def _check_that_server_answers(config: LoadConfig, connect: Connect, request: by
     connection.close()
     if error is None:
         return
-    host, port = host_and_port(config.server)
-    wanted = Protocol(grpc=config.transport == "grpc", encrypted=False)
+    host, port, wanted = _place(config)
     if port is not None:
         explained = asyncio.run(explain_failure(config.server, host, port, wanted, refusal=None))
         if explained is not None:
@@ -158,6 +160,16 @@ def _check_that_server_answers(config: LoadConfig, connect: Connect, request: by
         f"the server at {config.server} did not answer over {config.transport}: {error}; "
         f"check that it is running and serves the model {config.model!r}"
     )
+
+
+def _place(config: LoadConfig) -> tuple[str, int | None, Protocol]:
+    """Host and port of the server, and the protocol that the clients speak."""
+    if config.transport == "grpc":
+        return *host_and_port(config.server), Protocol(grpc=True, encrypted=False)
+    from serving.client.rest_transport import base_url, port_of
+
+    url = base_url(config.server, tls=None)
+    return url.host, port_of(url), Protocol(grpc=False, encrypted=url.scheme == "https")
 
 
 def _rate_without_server(config: LoadConfig, images: Sequence[bytes]) -> list[float]:
@@ -176,7 +188,7 @@ def _settings(config: LoadConfig, images: Sequence[bytes]) -> dict[str, Any]:
         "transport": config.transport,
         "signature": config.signature,
         "clients": config.clients,
-        "loop": "closed" if config.rate is None else f"open at {config.rate:g}/s",
+        "loop": loop(config.rate),
         "images per request": config.batch_size,
         "images": config.images or " ".join(config.sizes),
         "mean kB": round(sum(map(len, images)) / len(images) / 1000),

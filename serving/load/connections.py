@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import socket
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,8 @@ from serving.client.transport import ServedModel
 
 MALFORMED = "MALFORMED"
 """Kind of the error of a reply that has no probabilities."""
+UNKNOWN_HOST = "UNKNOWN_HOST"
+"""Kind of the error of a server whose name has no address."""
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -48,13 +51,17 @@ class GrpcConnection:
     Args:
         address: HOST:PORT of the server.
         deadline: seconds until each request must be answered.
+
+    Raises:
+        UserError: if the address is a URL of HTTP.
     """
 
     def __init__(self, address: str, deadline: float) -> None:
         import grpc
 
-        from serving.client.grpc_transport import channel_options
+        from serving.client.grpc_transport import channel_options, refuse_url
 
+        refuse_url(address)
         self._deadline = deadline
         self._error: type[Exception] = grpc.RpcError
         self._channel: Any = grpc.insecure_channel(address, channel_options(address))
@@ -77,16 +84,22 @@ class RestConnection:
     """An HTTP connection that is kept open between requests.
 
     Args:
-        address: HOST:PORT of the server.
+        address: HOST:PORT or URL of the server.
         deadline: seconds until each request must be answered.
         model: name of the model.
+
+    Raises:
+        UserError: if the address is neither HOST:PORT nor a URL of HTTP.
     """
 
     def __init__(self, address: str, deadline: float, model: str) -> None:
-        from serving.client.rest_transport import predict_path
+        from serving.client.rest_transport import base_url, port_of, predict_path
 
-        self._connection = http.client.HTTPConnection(address, timeout=deadline)
-        self._path = predict_path(ServedModel(model))
+        url = base_url(address, tls=None)
+        is_encrypted = url.scheme == "https"
+        connection = http.client.HTTPSConnection if is_encrypted else http.client.HTTPConnection
+        self._connection = connection(url.host, port_of(url), timeout=deadline)
+        self._path = url.path.rstrip("/") + predict_path(ServedModel(model))
 
     def send(self, request: bytes) -> str | None:
         """See `Connection.send`."""
@@ -97,7 +110,7 @@ class RestConnection:
         except (OSError, http.client.HTTPException) as error:
             with contextlib.suppress(OSError):
                 self._connection.close()  # the next request opens it again
-            return type(error).__name__
+            return UNKNOWN_HOST if isinstance(error, socket.gaierror) else type(error).__name__
         if response.status != http.HTTPStatus.OK:
             return str(response.status)
         return None if f'"{names.PROBABILITY}"'.encode() in reply else MALFORMED

@@ -14,18 +14,19 @@ from tfrecords_builder.cli.command import run
 class ExplanationConfig:
     """Measures how much longer a prediction takes if it is explained with a Grad-CAM heatmap.
 
-    Times the signatures `serving_default` and `gradcam` of the newest version alternately, with one batch, in
-    this process.
+    Times two functions of the highest version by turns: `serving_default`, which predicts, and `gradcam`,
+    which predicts and explains. Both run in this process, without a server, and get the same batch of images.
     """
 
     models: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODELS")]
     """Folder of models that `python -m serving.export` has written; a path or a URL."""
     batch_size: int = 32
-    """Images in the batch."""
+    """Number of images in the batch."""
     repeats: int = 20
-    """How often each signature is timed. The medians are printed."""
+    """How often each function is timed. The medians are printed."""
     sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIZE [SIZE ...]")] = DEFAULT_SIZES
-    """Sizes in pixels of the synthetic radiographs in the batch, and their shares: WIDTHxHEIGHT:SHARE."""
+    """Sizes of the synthetic X-rays in the batch: WIDTHxHEIGHT in pixels, or WIDTHxHEIGHT:SHARE. Of `96x96:3
+    64x64:1`, three in four images have 96x96 pixels."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "repeats"):

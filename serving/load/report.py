@@ -19,7 +19,7 @@ _DOTS_PER_INCH = 120
 _JSON_SIGNATURE = rb'\A\{\s*"settings": \{\s*"transport": '  # how `write` begins
 
 _LABELS = {
-    "loop": "loop of the clients",
+    "loop": "when a client sends again",
     "mean kB": "mean size of an image, kB",
     "bare batch": "images in a batch without a server",
     "seconds": "seconds from the first request to the last answer",
@@ -33,6 +33,7 @@ _LABELS = {
     **{f"p{percent}_ms": f"latency, {percent}th percentile, ms" for percent in PERCENTILES},
 }
 """Names in the table for settings and figures whose keys in the JSON file say too little."""
+_CLOSED_LOOP, _OPEN_LOOP = "closed", "open at "
 
 
 def summary(answers: Answers, images_per_request: int, rate_without_server: float | None) -> dict[str, Any]:
@@ -69,9 +70,26 @@ def print_table(settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None
     for section in (settings, figures):
         for name, value in section.items():
             if value not in (None, {}):
-                table.add_row(_LABELS.get(name, name), str(value))
+                table.add_row(
+                    _LABELS.get(name, name), _loop_in_words(value) if name == "loop" else str(value)
+                )
         table.add_section()
     Console().print(table)
+
+
+def loop(rate: float | None) -> str:
+    """The value of the setting `loop` in the JSON file.
+
+    Args:
+        rate: requests per second of an open loop; None for a closed loop.
+    """
+    return _CLOSED_LOOP if rate is None else f"{_OPEN_LOOP}{rate:g}/s"
+
+
+def _loop_in_words(value: str) -> str:
+    if value == _CLOSED_LOOP:
+        return "as soon as it is answered"
+    return f"at random times, {value.removeprefix(_OPEN_LOOP)} of all clients"
 
 
 def refuse_foreign_files(path: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from serving.names import GRPC_PORT, LOCAL_HOST, REST_PORT
+from tfrecords_builder.cli.options import optional
 
 _PORTS = range(1 << 16)
 
@@ -15,42 +16,49 @@ class ServerSettings:
     """Serves exported models on this machine over gRPC and REST, as TensorFlow Serving does, without Docker.
 
     A new version in the folder of a model takes over without a restart. This server is for laptops, tests and
-    CI: in production, run TensorFlow Serving itself. Options with the name of a flag of TensorFlow Serving
-    have the same meaning as that flag, and read the same files.
+    CI: in production, run TensorFlow Serving itself. Options that TensorFlow Serving has too
+    have the same meaning, and read the same files.
     """
 
-    models: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="MODELS")] = None
-    """Folder of exported models; a path or a URL. The newest version of each model is served."""
+    models: Annotated[tyro.conf.Positional[str | None], optional("[MODELS]")] = None
+    """Folder of models that `python -m serving.export` has written; a path or a URL. The highest version of
+    each model is served. Leave MODELS out if you give --model-config-file."""
     host: str = LOCAL_HOST
     """Address to listen at. 0.0.0.0 accepts connections from other machines."""
     grpc_port: int = GRPC_PORT
     """Port of the gRPC API; 0 for any free port."""
     rest_port: int = REST_PORT
     """Port of the REST API; 0 for any free port."""
-    model_config_file: str | None = None
-    """File with a ModelServerConfig. It says which models, versions and labels are served."""
+    model_config_file: Annotated[str | None, optional("FILE")] = None
+    """File that says which models, versions and labels are served, instead of MODELS: a ModelServerConfig of
+    TensorFlow Serving, as text."""
     model_config_file_poll_wait_seconds: float = 0.0
-    """Seconds between two readings of the model configuration file; 0 to read it only once."""
+    """Seconds between two readings of --model-config-file; 0 to read it only once."""
     file_system_poll_wait_seconds: float = 1.0
-    """Seconds between two looks for new versions."""
+    """Seconds between two searches for new versions in the folders of the models."""
     allow_version_labels_for_unavailable_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Allow a new label for a version that is not available yet. The first labels need this."""
+    """Allow --model-config-file to give a new label to a version that is not loaded yet. This is
+    needed if the file has labels when the server starts."""
     max_num_load_retries: int = 5
     """Maximum number of times that loading a version is tried again after it has failed."""
     load_retry_interval_micros: int = 60_000_000
     """Microseconds between two tries to load a version."""
     enable_batching: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Join requests that come at about the same time, and run them as one batch."""
-    batching_parameters_file: str | None = None
-    """File with BatchingParameters, which say how requests are joined; needs --enable-batching."""
-    monitoring_config_file: str | None = None
-    """File with a MonitoringConfig. It switches on metrics for Prometheus, at the REST port."""
+    batching_parameters_file: Annotated[str | None, optional("FILE")] = None
+    """File that says how large batches are and how long requests wait for others: BatchingParameters of
+    TensorFlow Serving, as text. It needs --enable-batching."""
+    monitoring_config_file: Annotated[str | None, optional("FILE")] = None
+    """File that switches on metrics for Prometheus, at the REST port: a MonitoringConfig of TensorFlow
+    Serving, as text."""
     enable_grpc_healthcheck_service: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Answer gRPC's health service."""
-    ssl_config_file: str | None = None
-    """File with an SSLConfig. It switches on TLS, or mutual TLS, for gRPC. REST is never encrypted."""
+    """Serve gRPC's health checks (grpc.health.v1) too, at the gRPC port."""
+    ssl_config_file: Annotated[str | None, optional("FILE")] = None
+    """File that switches on encryption (TLS or mutual TLS) of gRPC: an SSLConfig of TensorFlow Serving, as
+    text. REST is never encrypted."""
     rest_api_timeout_in_ms: int = 30_000
-    """Milliseconds after which a request over REST is answered with DEADLINE_EXCEEDED (HTTP 504)."""
+    """Milliseconds that a request over REST may take. After that, it is answered with DEADLINE_EXCEEDED (HTTP
+    504)."""
     max_concurrent_requests: int = 256
     """Maximum number of requests that each of the two APIs answers at the same time. Further ones are refused
     with RESOURCE_EXHAUSTED (HTTP 429)."""

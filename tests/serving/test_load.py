@@ -185,6 +185,27 @@ def test_the_port_of_the_other_api(local_server, transport, other):
         load.main(config)
 
 
+def test_the_address_of_a_rest_api_may_be_a_url(local_server, capsys):
+    url = f"http://{address(local_server, 'rest')}/"
+    options = {"clients": 1, "seconds": 0.1, "sizes": SMALL}
+    assert load.main(LoadConfig(address=url, transport="rest", **options)) == 0
+    assert "as soon as it is answered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("transport", "wrong", "said"),
+    [
+        ("grpc", "http://127.0.0.1:8501", "a URL needs --transport rest"),
+        ("rest", "ftp://127.0.0.1:8501", "must be HOST:PORT or an http:// URL"),
+        ("rest", "127.0.0.1:99999", "must be HOST:PORT or an http:// URL"),
+        ("rest", "http://nowhere.invalid:8501", "UNKNOWN_HOST; check that it is running"),
+    ],
+)
+def test_a_wrong_address_is_the_users_mistake(transport, wrong, said):
+    with pytest.raises(UserError, match=said):
+        load.main(LoadConfig(address=wrong, transport=transport, sizes=SMALL, deadline=2.0))
+
+
 def test_a_proxy_is_not_used_to_call_this_machine(local_server, monkeypatch):
     for name in ("grpc_proxy", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

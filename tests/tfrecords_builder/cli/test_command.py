@@ -5,10 +5,12 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from tfrecords_builder.cli.command import parse, run
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +42,14 @@ class ExampleConfig:
             raise ValueError(f"count must be at least 1. Received: {self.count}")
 
 
+@dataclasses.dataclass(frozen=True)
+class OptionalConfig:
+    """A command with an option that may be left out."""
+
+    file: Annotated[str | None, optional("FILE")] = None
+    """File to read."""
+
+
 def ended(main, monkeypatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["example", *arguments])
     with pytest.raises(SystemExit) as exit_info:
@@ -62,6 +72,14 @@ def test_options_that_do_not_fit_are_one_line(arguments, message):
     with pytest.raises(UserError) as error:
         parse(ExampleConfig, "example", arguments)
     assert str(error.value) == message
+
+
+def test_an_option_that_may_be_left_out_has_no_default_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        parse(OptionalConfig, "example", ["--help"])
+    shown = capsys.readouterr().out
+    assert "--file FILE" in shown
+    assert "None" not in shown
 
 
 def test_the_help_wraps_docstrings_to_the_terminal_and_not_as_the_source_does(capsys, monkeypatch):
