@@ -1,6 +1,7 @@
 """Fixtures of several packages. Each imports what it needs, so that tests that need little start at once."""
 
 import runpy
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,13 +84,22 @@ def source(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def models(finished_run, tmp_path_factory) -> str:
-    """A folder of models with version 1 of the bright spots' classifier."""
+def exported_models(finished_run, tmp_path_factory) -> str:
+    """A folder of models with version 1 of the bright spots' classifier, as the export writes it."""
     from serving.export import export
 
-    folder = str(tmp_path_factory.mktemp("models"))
+    folder = str(tmp_path_factory.mktemp("exported"))
     export(finished_run, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def models(exported_models, tmp_path_factory) -> str:
+    """The exported models with one small warm-up request, so that servers load them several times as fast."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(exported_models, folder, dirs_exist_ok=True)
+    small_run.shorten_warm_up(folder / "pneumonia/1")
+    return str(folder)
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,22 @@ def write_records(
     return str(folder)
 
 
+def shorten_warm_up(version: Path) -> None:
+    """Leaves one warm-up request in an exported version: a prediction from one preprocessed image."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    from serving.names import EXTRA_ASSETS, PIXELS_SIGNATURE, WARMUP_FILE
+
+    path = str(version / EXTRA_ASSETS / WARMUP_FILE)
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        if request.model_spec.signature_name == PIXELS_SIGNATURE:
+            break
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(record)
+
+
 def _record(images, labels, split, position, encoding) -> bytes:
     import tensorflow as tf
 

@@ -21,10 +21,23 @@ def names(folder) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_versions_count_up(finished_run, tmp_path):
-    first = export(finished_run, str(tmp_path))
-    second = export(finished_run, str(tmp_path), version=7)
-    third = export(finished_run, str(tmp_path))
+@pytest.fixture
+def quick_export(finished_run, monkeypatch):
+    """Exports the run with an empty SavedModel, for tests of how versions are named."""
+
+    def write(run, folder):
+        Path(folder).mkdir(parents=True)
+        (Path(folder) / "saved_model.pb").touch()
+
+    monkeypatch.setattr(saved_model, "write", write)
+    monkeypatch.setattr(publish, "refuse_other_answers", lambda run, folder: None)
+    return lambda models, version=None: export(finished_run, models, version)
+
+
+def test_versions_count_up(quick_export, tmp_path):
+    first = quick_export(str(tmp_path))
+    second = quick_export(str(tmp_path), version=7)
+    third = quick_export(str(tmp_path))
 
     assert [Path(folder).name for folder in (first, second, third)] == ["1", "7", "8"]
     assert names(tmp_path / "pneumonia") == ["1", "7", "8"]
@@ -48,8 +61,8 @@ def test_a_version_identifies_its_run(finished_run, models):
     assert (inside / "model.keras.sha256").read_text() == f"{digest}\n"
 
 
-def test_a_version_has_warm_up_requests_that_every_signature_answers(models):
-    folder = f"{models}/pneumonia/1"
+def test_a_version_has_warm_up_requests_that_every_signature_answers(exported_models):
+    folder = f"{exported_models}/pneumonia/1"
     signatures = tf.saved_model.load(folder).signatures
     sizes = {}
     path = f"{folder}/assets.extra/tf_serving_warmup_requests"
@@ -101,7 +114,7 @@ def test_a_model_whose_weights_are_not_finite_is_not_published(finished_run, tmp
     assert names(tmp_path / "pneumonia") == []
 
 
-def test_an_unfinished_version_has_a_name_that_servers_ignore(finished_run, tmp_path, monkeypatch):
+def test_an_unfinished_version_has_a_name_that_servers_ignore(quick_export, tmp_path, monkeypatch):
     seen = []
 
     def look(run, folder):
@@ -109,7 +122,7 @@ def test_an_unfinished_version_has_a_name_that_servers_ignore(finished_run, tmp_
 
     monkeypatch.setattr(publish, "refuse_other_answers", look)
 
-    export(finished_run, str(tmp_path))
+    quick_export(str(tmp_path))
 
     assert len(seen) == 1
     assert not seen[0].isdecimal()
@@ -152,13 +165,13 @@ def test_a_file_where_a_folder_is_needed(finished_run, tmp_path, in_the_way):
     assert (tmp_path / in_the_way).read_text() == "mine"
 
 
-def test_other_files_in_the_folder_of_models_stay(finished_run, tmp_path):
+def test_other_files_in_the_folder_of_models_stay(quick_export, tmp_path):
     others = ["models.config", "pneumonia/unfinished-1-5/x", "other/1/saved_model.pb"]
     for path in others:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(path)
 
-    export(finished_run, str(tmp_path))
+    quick_export(str(tmp_path))
 
     assert all((tmp_path / path).read_text() == path for path in others)
     assert "1" in names(tmp_path / "pneumonia")
@@ -202,14 +215,14 @@ def test_a_run_and_models_behind_a_url(run_behind_a_url, models, tmp_path, image
     np.testing.assert_allclose(there["probability"], here["probability"], atol=1e-6)
 
 
-def test_a_number_that_another_export_has_taken_meanwhile_is_refused(finished_run, tmp_path, monkeypatch):
+def test_a_number_that_another_export_has_taken_meanwhile_is_refused(quick_export, tmp_path, monkeypatch):
     def publish_another(run, folder):
         (tmp_path / "pneumonia/1").mkdir()
 
     monkeypatch.setattr(publish, "refuse_other_answers", publish_another)
 
     with pytest.raises(UserError, match="never replaced"):
-        export(finished_run, str(tmp_path))
+        quick_export(str(tmp_path))
 
     assert names(tmp_path / "pneumonia/1") == []
     assert names(tmp_path / "pneumonia") == ["1"]

@@ -15,16 +15,14 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from pipeline import runs
 from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
-from serving.names import EXTRA_ASSETS
 from serving.server.assembly import running_server
 from serving.server.batching import Batching
 from serving.server.grpc_services import PredictionService
 from serving.server.rest_routes import RestRoutes
 from serving.server.settings import ServerSettings
-from serving.signatures import ServedClassifier
 from tests.serving.contract.wire import b64, call, predict_request, rest, states
 from tests.serving.damage import BAD_IMAGES, mutated
 
@@ -88,33 +86,47 @@ def base(models, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def broken(models, finished_run, tmp_path_factory) -> dict[str, Path]:
+def broken(exported_models, tmp_path_factory) -> dict[str, Path]:
     """Versions that cannot answer: truncated, with another signature, or with weights that are not finite."""
     folder = tmp_path_factory.mktemp("broken")
-    good = Path(models) / "pneumonia/1"
-    versions = {}
-    for name, file in (("truncated graph", "saved_model.pb"), ("truncated weights", None)):
-        versions[name] = folder / name
-        shutil.copytree(good, versions[name])
-        damaged = versions[name] / file if file else next((versions[name] / "variables").glob("*.data*"))
-        damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
-    run = runs.load(finished_run)
-    served = ServedClassifier(run.model, run.preprocessing, run.operating_point)
-    versions["another signature"] = folder / "another signature"
-    tf.saved_model.save(
-        served, str(versions["another signature"]), signatures={"serving_default": served.pixels}
-    )
-    logit = run.model.get_layer("logit")
-    logit.set_weights([np.full_like(weights, np.nan) for weights in logit.get_weights()])
-    served = ServedClassifier(run.model, run.preprocessing, run.operating_point)
-    versions["weights that are not finite"] = folder / "weights"
-    tf.saved_model.save(served, str(folder / "weights"), signatures=served.signatures())
-    for name in ("another signature", "weights that are not finite"):
-        shutil.copytree(good / EXTRA_ASSETS, versions[name] / EXTRA_ASSETS)
+    names = ("truncated graph", "truncated weights", "another signature", "weights that are not finite")
+    versions = {name: folder / name for name in names}
+    for version in versions.values():
+        shutil.copytree(Path(exported_models) / "pneumonia/1", version)
+    _truncate(versions["truncated graph"] / "saved_model.pb")
+    _truncate(next((versions["truncated weights"] / "variables").glob("*.data*")))
+    _change_signature(versions["another signature"] / "saved_model.pb")
+    _fill_with_nan(versions["weights that are not finite"] / "variables/variables")
     return versions
 
 
-@pytest.mark.parametrize("batching", [False, True])
+def _truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _change_signature(file: Path) -> None:
+    """Gives the default signature the inputs and outputs of the signature for preprocessed images."""
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    signatures = saved.meta_graphs[0].signature_def
+    signatures["serving_default"].CopyFrom(signatures["pixels"])
+    file.write_bytes(saved.SerializeToString())
+
+
+def _fill_with_nan(prefix: Path) -> None:
+    """Replaces the weights of a SavedModel, and leaves its other variables."""
+    reader = tf.train.load_checkpoint(str(prefix))
+    names = sorted(reader.get_variable_to_shape_map())
+    values = [reader.get_tensor(name) for name in names]
+    values = [
+        np.full_like(value, np.nan) if getattr(value, "dtype", None) == np.float32 else value
+        for value in values
+    ]
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
+    )
+
+
+@pytest.mark.parametrize("batching", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_broken_version_never_takes_over_and_fails_no_request(base, broken, encoded_images, batching):
     load = Load()
     config = ServerSettings(
@@ -204,7 +216,7 @@ class Asked:
             (self.answered if status == 200 else self.lost).append("rest")
 
 
-@pytest.mark.parametrize("batching", [False, True])
+@pytest.mark.parametrize("batching", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_sigterm_under_load_answers_every_accepted_request(models, encoded_images, batching):
     command = [sys.executable, "-m", "serving.local", models, "--grpc-port", "0", "--rest-port", "0"]
     if batching:

@@ -401,11 +401,10 @@ def test_a_folder_without_images(tmp_path):
 
 
 def test_no_server(unused_address, folder):
-    for transport in ("grpc", "rest"):
-        done = call("--address", unused_address, "--transport", transport, folder)
-        assert done.returncode == 2
-        assert f"no server at {unused_address}" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+    done = call("--address", unused_address, "--transport", "rest", folder)
+    assert done.returncode == 2
+    assert f"no server at {unused_address}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_no_model(call_rest, folder):

@@ -64,18 +64,18 @@ def test_a_proxy_is_named_when_the_connection_fails(transport, variable, images,
 
 def test_the_command_takes_one_line_for_a_proxy_that_fails(images, tmp_path):
     (tmp_path / "xray.png").write_bytes(images[0])
-    for transport in ("grpc", "rest"):
-        options = ["--transport", transport, "--address", "xrays.example:8500"]
-        done = subprocess.run(
-            [sys.executable, "-m", "serving.client", str(tmp_path / "xray.png"), *options],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={"PATH": "", "http_proxy": DEAD},
-        )
-        assert (done.returncode, done.stdout) == (2, "")
-        assert len(done.stderr.splitlines()) == 1, done.stderr
-        assert "called through the proxy http://127.0.0.1:9 of http_proxy" in done.stderr
+    # gRPC writes to stderr itself, so that only a call over gRPC shows that it is kept to one line.
+    options = ["--transport", "grpc", "--address", "xrays.example:8500"]
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.client", str(tmp_path / "xray.png"), *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": "", "http_proxy": DEAD},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "called through the proxy http://127.0.0.1:9 of http_proxy" in done.stderr
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "ftp://127.0.0.1:9", "http://[::1"])

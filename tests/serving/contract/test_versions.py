@@ -86,14 +86,14 @@ def test_a_new_version_takes_over_and_the_old_one_ends(base, encoded_images, wai
 def test_requests_finish_on_the_version_that_they_began_on(base, encoded_images, wait_until):
     answers = []
     with running_server(quick(base)) as ports:
-        long = predict_request(encoded_images * 300, "gradcam")
+        long = predict_request(encoded_images * 100, "gradcam")
         thread = threading.Thread(target=lambda: answers.append(call(ports.grpc, long)))
         thread.start()
         publish(base, "2")
         wait_until(lambda: states(ports.rest).get(1) == "END")
         thread.join()
     assert answers[0].model_spec.version.value in (1, 2)
-    assert len(answers[0].outputs["valid"].bool_val) == 300 * len(encoded_images)
+    assert len(answers[0].outputs["valid"].bool_val) == 100 * len(encoded_images)
 
 
 def test_unversioned_requests_go_to_the_highest_version_that_answers(base, encoded_images, wait_until):
