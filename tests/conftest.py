@@ -95,7 +95,11 @@ def exported_models(finished_run, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def models(exported_models, tmp_path_factory) -> str:
-    """The exported models with one small warm-up request, so that servers load them several times as fast."""
+    """The exported models with one small warm-up request, so that servers load them several times as fast.
+
+    A test whose first requests come at the same time should take `exported_models`: without the whole
+    warm-up, TensorFlow optimizes the graph for each of these requests.
+    """
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(exported_models, folder, dirs_exist_ok=True)
     small_run.shorten_warm_up(folder / "pneumonia/1")

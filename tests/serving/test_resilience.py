@@ -35,7 +35,8 @@ class Load:
     """Clients that send until they are told to stop."""
 
     outcomes: Counter = dataclasses.field(default_factory=Counter)
-    versions: set = dataclasses.field(default_factory=set)
+    pause: float = 0.0
+    """Seconds between an answer and the next request of the same client."""
 
     def __post_init__(self) -> None:
         self._ended = threading.Event()
@@ -64,6 +65,7 @@ class Load:
         while not self._ended.is_set():
             self.outcomes[connection.send(requests[position % len(requests)])] += 1
             position += 1
+            time.sleep(self.pause)
         connection.close()
 
 
@@ -80,8 +82,8 @@ def publish(version, base, number) -> None:
 
 
 @pytest.fixture
-def base(models, tmp_path) -> Path:
-    shutil.copytree(models, tmp_path / "models")
+def base(exported_models, tmp_path) -> Path:
+    shutil.copytree(exported_models, tmp_path / "models")
     return tmp_path / "models/pneumonia"
 
 
@@ -128,7 +130,7 @@ def _fill_with_nan(prefix: Path) -> None:
 
 @pytest.mark.parametrize("batching", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_broken_version_never_takes_over_and_fails_no_request(base, broken, encoded_images, batching):
-    load = Load()
+    load = Load(pause=0.02)  # else the clients take most of the time that loading the versions needs
     config = ServerSettings(
         str(base.parent),
         grpc_port=0,
@@ -217,8 +219,8 @@ class Asked:
 
 
 @pytest.mark.parametrize("batching", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_sigterm_under_load_answers_every_accepted_request(models, encoded_images, batching):
-    command = [sys.executable, "-m", "serving.local", models, "--grpc-port", "0", "--rest-port", "0"]
+def test_sigterm_under_load_answers_every_accepted_request(exported_models, encoded_images, batching):
+    command = [sys.executable, "-m", "serving.local", exported_models, "--grpc-port", "0", "--rest-port", "0"]
     if batching:
         command += ["--enable-batching", "--batching-parameters-file", str(BATCHING)]
     asked = Asked()
@@ -247,7 +249,7 @@ def test_sigterm_under_load_answers_every_accepted_request(models, encoded_image
 
 @pytest.mark.parametrize("batching", [False, True])
 def test_a_server_that_stops_answers_every_request_that_reached_it(
-    models, encoded_images, batching, monkeypatch
+    exported_models, encoded_images, batching, monkeypatch
 ):
     reached, lock = Counter(), threading.Lock()
 
@@ -262,7 +264,7 @@ def test_a_server_that_stops_answers_every_request_that_reached_it(
     monkeypatch.setattr(PredictionService, "_predict", counted("grpc", PredictionService._predict))
     monkeypatch.setattr(RestRoutes, "_post", counted("rest", RestRoutes._post))
     config = ServerSettings(
-        models,
+        exported_models,
         grpc_port=0,
         rest_port=0,
         enable_batching=batching,
