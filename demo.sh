@@ -36,7 +36,7 @@ free_port() { python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1"
 
 say "1. Draw synthetic chest X-rays with known lesions, and build records of them"
 run python -m tfrecords_builder.synthesize "$folder/chest_xray" --overwrite
-run python -m tfrecords_builder "$folder/chest_xray" "$folder/records" --overwrite
+run python -m tfrecords_builder "$folder/chest_xray" "$folder/records" --lungs "$folder/chest_xray/lungs" --overwrite
 
 say "2. Search the architecture; the best is trained in full"
 run python -m tuning.search "$folder/records" "$folder/run" --overwrite \

@@ -11,9 +11,11 @@ measures robustness are others, written without Keras, in `pipeline/evaluation/a
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from pipeline.training.settings import AugmentationConfig
@@ -30,13 +32,22 @@ _PROPERTIES = (
     "brightness",
     "noise",
     "sharpness",
+    "border_exchange",
+    "border_width",
+    "surroundings_exchange",
 )
 """The properties for which a random number is drawn, for each image."""
+
+BORDER_WIDTHS = (0.04, 0.14)
+"""Smallest and largest width of an exchanged border, as a fraction of the image's side."""
 
 
 @keras.saving.register_keras_serializable("chest_xray_pipeline")
 class AcquisitionAugmentation(keras.layers.Layer):
     """Keras layer that augments images (batch, side, side, 1), values 0 to 255; the result is float32.
+
+    Lungs (batch, side, side, 1) that are given as well are moved with their images. Their values are 1 in a
+    lung, -1 outside, and 0 where nobody knows.
 
     In training every image is changed in a new way each time. In validation images are left alone by default.
     With `in_validation` they are changed as well, always in the same way at the same place of a batch. On
@@ -58,19 +69,34 @@ class AcquisitionAugmentation(keras.layers.Layer):
         self.in_validation = in_validation
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, images: Any, training: bool = False) -> Any:
-        """Augments a batch; in validation only if the layer was made with `in_validation`."""
+    def call(self, images: Any, lungs: Any = None, training: bool = False) -> Any:
+        """Augments a batch; in validation only if the layer was made with `in_validation`.
+
+        Returns:
+            The images, or the images and the lungs if these were given.
+        """
         images = ops.cast(images, "float32")
-        if not (training or self.in_validation):
-            return images
-        seeds = itertools.repeat(self.seed_generator) if training else itertools.count(self.seed)
+        lungs = None if lungs is None else ops.cast(lungs, "float32")
+        if training or self.in_validation:
+            seeds = itertools.repeat(self.seed_generator) if training else itertools.count(self.seed)
+            images, lungs = self._augment(images / 255.0, lungs, seeds)
+        return images if lungs is None else (images, lungs)
+
+    def _augment(self, images: Any, lungs: Any, seeds: Iterator[Any]) -> tuple[Any, Any]:
         # One draw for all properties, because on CPUs many small ones take as long as the resampling.
         drawn = keras.random.uniform((ops.shape(images)[0], len(_PROPERTIES)), -1.0, 1.0, seed=next(seeds))
         draws = dict(zip(_PROPERTIES, ops.unstack(drawn, axis=1), strict=True))
-        moved = self._resample(images / 255.0, draws)
-        return ops.clip(self._change_gray_values(moved, draws, next(seeds)), 0.0, 1.0) * 255.0
+        if lungs is None:
+            images = self._resample(images, draws)
+        else:
+            both = self._resample(ops.concatenate([images, lungs], axis=-1), draws)
+            images, lungs = both[..., :1], both[..., 1:]
+        images = self._exchange(images, lungs, draws)
+        images = ops.clip(self._change_gray_values(images, draws, next(seeds)), 0.0, 1.0) * 255.0
+        return images, lungs
 
     def _resample(self, images: Any, draws: dict[str, Any]) -> Any:
+        """Moves images (batch, side, side, channels), all channels alike."""
         config, side = self.config, images.shape[1]
         transforms = affine_transforms(
             angle=math.radians(config.rotation) * draws["rotation"],
@@ -83,6 +109,28 @@ class AcquisitionAugmentation(keras.layers.Layer):
         )
         # Edges are repeated, as black corners would mark the training images.
         return ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest")
+
+    def _exchange(self, images: Any, lungs: Any, draws: dict[str, Any]) -> Any:
+        """Replaces borders, and what is outside the lungs, by those of the next image of the batch."""
+
+        def chosen(name: str, fraction: float) -> Any:
+            return ops.reshape((draws[name] + 1) / 2 < fraction, (-1, 1, 1, 1))
+
+        config = self.config
+        if config.surroundings_exchange and lungs is not None:
+            outside = ops.cast(lungs < 0, "float32")
+            level = _mean_where(outside, images)
+            other = ops.roll(images, 1, axis=0)
+            other = other + level - _mean_where(outside, other)
+            replaced = chosen("surroundings_exchange", config.surroundings_exchange) & (lungs < 0)
+            images = ops.where(replaced, other, images)
+        if config.border_exchange:
+            smallest, largest = (width * images.shape[1] for width in BORDER_WIDTHS)
+            width = smallest + (largest - smallest) * ops.reshape(draws["border_width"] + 1, (-1, 1, 1, 1)) / 2
+            in_border = _distance_to_edge(images.shape[1]) < width
+            replaced = chosen("border_exchange", config.border_exchange) & in_border
+            images = ops.where(replaced, ops.roll(images, 1, axis=0), images)
+        return images
 
     def _change_gray_values(self, images: Any, draws: dict[str, Any], noise_seed: Any) -> Any:
         config = self.config
@@ -147,6 +195,19 @@ def affine_transforms(
     b2 = center - b0 * (center + shift_x) - b1 * (center + shift_y)
     zero = ops.zeros_like(angle)
     return ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=-1)
+
+
+def _distance_to_edge(side: int) -> Any:
+    """Pixels between each pixel's center and the nearest edge: float32 (1, side, side, 1)."""
+    positions = np.arange(side, dtype=np.float32) + 0.5
+    to_edge = np.minimum(positions, side - positions)
+    return np.minimum(to_edge[:, None], to_edge[None, :])[None, ..., None]
+
+
+def _mean_where(mask: Any, images: Any) -> Any:
+    """Mean of each image where the mask is 1, (batch, 1, 1, 1); 0 where the mask is 0 everywhere."""
+    total = ops.sum(mask * images, axis=(1, 2), keepdims=True)
+    return total / ops.maximum(ops.sum(mask, axis=(1, 2), keepdims=True), 1.0)
 
 
 def _binomial_blur(images: Any) -> Any:

@@ -38,6 +38,7 @@ def make_dataset(
     epochs: int | None = 1,
     host: tuple[int, int] = (0, 1),
     reader: ReaderName | None = None,
+    lungs: bool = False,
 ) -> tf.data.Dataset:
     """Batches of one split.
 
@@ -66,16 +67,18 @@ def make_dataset(
         host: (index, count): the index of this host, from 0, and the number of hosts that share the records.
             See `pipeline.input.hosts.HostShare`.
         reader: `memory`, `mapped` or `streamed` to use this reader, whatever `cache` is.
+        lungs: whether batches hold the lung masks of the records, too.
 
     Returns:
-        Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)); labels are 0 or 1. Its
-        cardinality is known, unless the first iteration has fewer batches than the others.
+        Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)); labels are 0 or 1. With
+        `lungs` it is one of ((image, lungs int8 (batch, side, side, 1)), label): the lungs are 1 in a lung, -1
+        outside, and 0 in images without a mask. Its cardinality is known, unless the first iteration has fewer batches than the others.
 
     Raises:
         UserError: if the folder has no such records, too few for so many hosts, a shard that is missing or
             damaged, or if an argument is out of range.
     """
-    stored = open_split(records, split, batch_size, host)
+    stored = open_split(records, split, batch_size, host, lungs=lungs)
     num_batches = stored.share.num_batches
     if not 0 <= first_batch < num_batches:
         raise UserError(f"first_batch must be 0 to {num_batches - 1}. Received: {first_batch}")

@@ -1,16 +1,32 @@
-"""The classifier: blocks of convolutions and max-pooling, global average pooling, dense layers, sigmoid."""
+"""The classifier: convolutions and max-pooling, lung attention, average pooling, dense layers, sigmoid.
+
+With lung attention, a convolution of 1x1 pixels on the last features says for every place how probably it is
+in a lung, and the features are averaged with these probabilities as weights. The classifier then decides by
+what is in the lungs, and says where it takes the lungs to be. Without it, all places count alike.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras import ops
 
 from pipeline.training.settings import ModelConfig
 
 FEATURES = "features"
-"""Name of the layer whose output Grad-CAM explains: the activation of the last convolution."""
+"""Name of the layer whose output Grad-CAM explains: the activation of the last convolution, times the lung
+attention if there is one."""
+CONVOLVED = "convolved"
+"""Name of the activation of the last convolution if lung attention follows it."""
+LUNG_LOGITS = "lung_logits"
+"""Name of the layer of lung attention before its sigmoid: float32 (batch, height, width, 1)."""
+LUNGS = "lungs"
+"""Name of the lung attention: how probably each place is in a lung, float32 (batch, height, width, 1)."""
 LOGIT = "logit"
 """Name of the layer before the sigmoid."""
+
+SMALLEST_MEAN_ATTENTION = 1e-3
+"""Where no lung is found, the attention is divided by this and not by its mean, which would be about 0."""
 
 NORMALIZATION_MOMENTUM = 0.95
 """Momentum of the moving averages in batch normalization. With Keras's default, 0.99, they would still be far
@@ -38,7 +54,8 @@ def build_model(
 
     Returns:
         A model from images (batch, image_size, image_size, 1), any numeric dtype, values 0 to 255, to
-        probabilities of pneumonia, float32 (batch, 1). It has layers named FEATURES and LOGIT.
+        probabilities of pneumonia, float32 (batch, 1). It has layers named FEATURES and LOGIT, and with lung
+        attention LUNG_LOGITS and LUNGS.
 
     Raises:
         ValueError: if the images are too small for so many poolings.
@@ -56,10 +73,27 @@ def build_model(
         x = keras.layers.LayerNormalization(
             axis=(1, 2, 3), epsilon=1e-6, center=False, scale=False, dtype="float32", name="standardize"
         )(x)
-    features = _convolutions(x, config, policy, seeds, normalization)
+    if config.attention == "lungs":
+        features = _convolutions(x, config, policy, seeds, normalization, last_name=CONVOLVED)
+        features = _attend_to_lungs(features, policy, seeds)
+    else:
+        features = _convolutions(x, config, policy, seeds, normalization, last_name=FEATURES)
     logit = _dense_layers(features, config, policy, seeds)
     probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
     return keras.Model(images, probability, name="pneumonia_classifier")
+
+
+def has_lung_attention(model: keras.Model) -> bool:
+    """Whether a classifier says where the lungs are."""
+    return any(layer.name == LUNGS for layer in model.layers)
+
+
+def block_outputs(model: keras.Model) -> list[Any]:
+    """The symbolic outputs (batch, height, width, channels) of all blocks, before pooling and attention."""
+    pools = sum(layer.name.startswith("pool") for layer in model.layers)
+    last = CONVOLVED if has_lung_attention(model) else FEATURES
+    before_pools = [model.get_layer(f"pool{block}").input for block in range(1, pools + 1)]
+    return [*before_pools, model.get_layer(last).output]
 
 
 def _convolutions(
@@ -68,8 +102,10 @@ def _convolutions(
     policy: keras.DTypePolicy,
     seeds: Iterator[int],
     normalization: type[keras.layers.BatchNormalization],
+    *,
+    last_name: str,
 ) -> Any:
-    """The blocks of convolutions, with max-pooling between them, up to FEATURES."""
+    """The blocks of convolutions, with max-pooling between them; the last activation is called `last_name`."""
     last = (len(config.filters) - 1, config.convolutions - 1)
     for block, channels in enumerate(config.filters):
         if block:
@@ -87,9 +123,27 @@ def _convolutions(
             x = normalization(momentum=NORMALIZATION_MOMENTUM, dtype=policy, name=f"norm{block}_{position}")(
                 x
             )
-            name = FEATURES if (block, position) == last else f"relu{block}_{position}"
+            name = last_name if (block, position) == last else f"relu{block}_{position}"
             x = keras.layers.Activation("relu", dtype=policy, name=name)(x)
     return x
+
+
+def _attend_to_lungs(features: Any, policy: keras.DTypePolicy, seeds: Iterator[int]) -> Any:
+    """Multiplies the features by the lung attention, whose mean over the image is scaled to 1.
+
+    The mean of the product over the image is therefore the mean of the features in the lungs.
+    """
+    logits = keras.layers.Conv2D(
+        1,
+        kernel_size=1,
+        kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
+        dtype="float32",
+        name=LUNG_LOGITS,
+    )(features)
+    attention = keras.layers.Activation("sigmoid", dtype="float32", name=LUNGS)(logits)
+    mean = ops.mean(attention, axis=(1, 2), keepdims=True)
+    weights = ops.divide(attention, ops.maximum(mean, SMALLEST_MEAN_ATTENTION))
+    return keras.layers.Multiply(dtype=policy, name=FEATURES)([features, weights])
 
 
 def _dense_layers(features: Any, config: ModelConfig, policy: keras.DTypePolicy, seeds: Iterator[int]) -> Any:

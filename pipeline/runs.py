@@ -1,8 +1,8 @@
 """A run folder: everything that a training writes, and what later commands read.
 
 `config.json` (every setting), `environment.json` (versions, devices, git commit, seed, precision),
-`dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`, `operating_point.json`,
-`evaluation/`.
+`dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`, `reference.npz` (what the
+training images are like), `operating_point.json`, `evaluation/`.
 """
 
 import dataclasses
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.operating_point import FILE_NAME as OPERATING_POINT
 from pipeline.operating_point import OperatingPoint
+from pipeline.suitability import reference
+from pipeline.suitability.reference import Reference
 from tfrecords_builder import Preprocessing, continuing, manifest, ownership, storage
 from tfrecords_builder.errors import UserError, first_line
 from tfrecords_builder.manifest import Manifest
@@ -59,6 +61,7 @@ TRAINING_FILES = OwnedFiles(
         _MANIFEST: b'"builder_version"',
         r"history\.csv": b"^epoch,",
         r"model\.keras": b"pneumonia_classifier",
+        r"reference\.npz": b"class_means.npy",
         r"operating_point\.json": b'"target_sensitivity"',
         **below(LOGS, {r"(train|validation)/events\.out\.tfevents\..*": b""}),
         **below(CHECKPOINT, CHECKPOINT_FILES.signatures),
@@ -115,6 +118,8 @@ class Run:
     """The threshold that turns its probabilities into labels."""
     config: dict[str, Any]
     """The content of `config.json`."""
+    reference: Reference | None
+    """What the training images are like; None if an earlier version trained the run."""
 
 
 def load(run: str) -> Run:
@@ -144,6 +149,7 @@ def load(run: str) -> Run:
             preprocessing=preprocessing,
             operating_point=model.operating_point,
             config=stored_config(run),
+            reference=reference.load(run),
         )
     except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(

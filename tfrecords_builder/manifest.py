@@ -33,6 +33,8 @@ class SplitContent:
     """Number of images by class name."""
     patients: int
     """Number of patients."""
+    lungs: int = 0
+    """Number of records with a lung mask."""
 
     @property
     def records(self) -> int:
@@ -68,6 +70,9 @@ class Manifest:
         The same content always gives the same text.
         """
         fields = dataclasses.asdict(self) | {"preprocessing": self.preprocessing.to_fields()}
+        for content in fields["splits"].values():
+            if not content["lungs"]:
+                del content["lungs"]  # so that records without masks keep the text of earlier versions
         return _text(fields | {"sha256": _digest(fields)})
 
     @classmethod

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.records import CLASS_NAMES, Record, Split, deserialize
+from tfrecords_builder.records import CLASS_NAMES, Record, Split, deserialize, num_packed_bytes
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATIENTS_SHOWN = 5  # in a warning
@@ -46,6 +46,7 @@ class _ShardContent:
 
     faults: list[Fault] = dataclasses.field(default_factory=list)
     labels: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    has_lungs: collections.Counter[bool] = dataclasses.field(default_factory=collections.Counter)
     patients: set[str] = dataclasses.field(default_factory=set)
     sources: list[str] = dataclasses.field(default_factory=list)
 
@@ -109,6 +110,7 @@ def _read_shard(folder: str, shard: Shard, content: Manifest) -> _ShardContent:
             continue
         found.faults.extend(Fault(where, what) for what in _record_faults(record, content))
         found.labels[record.label] += 1
+        found.has_lungs[bool(record.lungs)] += 1
         found.patients.add(record.patient)
         found.sources.append(record.source)
     if not found.faults and num_records != shard.records:
@@ -160,6 +162,8 @@ def _record_faults(record: Record, content: Manifest) -> Iterator[str]:
         yield f"has label {record.label}, expected 0 or 1"
     if not _SHA256.fullmatch(record.sha256):
         yield f"has the sha256 {record.sha256!r}, expected 64 hexadecimal digits"
+    if record.lungs and len(record.lungs) != num_packed_bytes(side):
+        yield f"has {len(record.lungs)} bytes of lung mask, expected {num_packed_bytes(side)} or none"
     if content.encoding == "raw":
         if len(record.image) != side * side:
             yield f"has {len(record.image)} bytes of pixels, expected {side * side}"
@@ -175,6 +179,9 @@ def _count_faults(split: Split, described: SplitContent, shards: Sequence[_Shard
     num_patients = len(_patients(shards))
     if classes != described.classes:
         yield Fault(manifest.FILE_NAME, f"says that {split} has {described.classes}, it has {classes}")
+    if (lungs := sum(shard.has_lungs[True] for shard in shards)) != described.lungs:
+        what = f"says that {split} has {described.lungs} lung masks, it has {lungs}"
+        yield Fault(manifest.FILE_NAME, what)
     if num_patients != described.patients:
         what = f"says that {split} has {described.patients} patients, it has {num_patients}"
         yield Fault(manifest.FILE_NAME, what)

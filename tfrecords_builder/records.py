@@ -8,6 +8,8 @@
 | `source`  | bytes | path relative to the source folder                                               |
 | `subtype` | bytes | `bacteria`, `virus` or empty                                                     |
 | `sha256`  | bytes | digest of the original file, in hexadecimal                                      |
+| `lungs`   | bytes | lungs in the same crop: packed bits of the mask (see `pack_lungs`); empty where  |
+|           |       | unknown. Records that were built without masks do not have the feature           |
 
 Shards are named `<split>-00000-of-00016.tfrecord`.
 """
@@ -15,11 +17,16 @@ Shards are named `<split>-00000-of-00016.tfrecord`.
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
 Split = Literal["train", "val", "test"]
 Encoding = Literal["raw", "jpeg", "png"]
+LungMasks = Literal["none", "auto", "masks"]
+"""Where lung masks come from: nowhere, from the lung finder, or from a folder of masks."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
@@ -39,6 +46,30 @@ class Record:
     source: str
     subtype: str
     sha256: str
+    lungs: bytes | None = None
+    """None if the record does not have the feature."""
+
+
+def num_packed_bytes(side: int) -> int:
+    """Bytes of a packed lung mask of side*side pixels."""
+    return -(-side * side // 8)
+
+
+def pack_lungs(mask: NDArray[np.bool_]) -> bytes:
+    """Packs a mask (side, side), true in the lungs: row by row, eight pixels a byte, the highest bit first."""
+    return np.packbits(mask).tobytes()
+
+
+def unpack_lungs(packed: bytes, side: int) -> NDArray[np.bool_]:
+    """Unpacks what `pack_lungs` returned into a mask (side, side).
+
+    Raises:
+        ValueError: if it has another size.
+    """
+    if len(packed) != num_packed_bytes(side):
+        raise ValueError(f"a lung mask has {len(packed)} bytes, expected {num_packed_bytes(side)}")
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=side * side)
+    return bits.reshape(side, side).astype(np.bool_)
 
 
 def shard_name(split: Split, index: int, count: int) -> str:
@@ -62,6 +93,8 @@ def serialize(record: Record) -> bytes:
         "subtype": feature(record.subtype),
         "sha256": feature(record.sha256),
     }
+    if record.lungs is not None:
+        features["lungs"] = feature(record.lungs)
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
@@ -93,11 +126,15 @@ def deserialize(serialized: bytes) -> Record:
         name: value(name).decode("utf-8", "surrogateescape")
         for name in ("patient", "source", "subtype", "sha256")
     }
-    return Record(image=value("image"), label=labels[0], **text)
+    lungs = value("lungs") if "lungs" in features else None
+    return Record(image=value("image"), label=labels[0], lungs=lungs, **text)
 
 
-def features_for_training() -> dict[str, "tf.io.FixedLenFeature"]:
-    """The features that a training reads, for `tf.io.parse_example`."""
+def features_for_training(*, lungs: bool = False) -> dict[str, "tf.io.FixedLenFeature"]:
+    """The features that a training reads, for `tf.io.parse_example`; on demand with the lung masks."""
     import tensorflow as tf
 
-    return {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+    features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+    if lungs:
+        features["lungs"] = tf.io.FixedLenFeature([], tf.string, default_value="")
+    return features

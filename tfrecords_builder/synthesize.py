@@ -19,6 +19,7 @@ from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import OwnedFiles
 from tfrecords_builder.records import CLASS_NAMES, PNEUMONIA, SPLITS, Split
+from tfrecords_builder.source import lung_masks
 from tfrecords_builder.synthetic_xray import Box, draw
 
 LESIONS = "lesions.json"
@@ -31,6 +32,7 @@ FILES = OwnedFiles(
     {
         r"lesions\.json": rb'^\{\s*"(train|val|test)/PNEUMONIA/',
         r"(train|val|test)/(NORMAL|PNEUMONIA)/[^/]+\.jpeg": re.escape(COMMENT),
+        rf"{lung_masks.FOLDER}/(train|val|test)/(NORMAL|PNEUMONIA)/[^/]+\.png": ownership.PNG_SIGNATURE,
     },
 )
 
@@ -45,7 +47,7 @@ class SynthesizeConfig:
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
     """Folder to draw into. Its lesions.json lists the boxes of the lesions (x, y, width, height in pixels) by
-    image."""
+    image, and its folder lungs/ holds the mask of the lungs of every image."""
     train_images: int = 300
     """Number of images of each class in train."""
     val_images: int = 8
@@ -115,7 +117,7 @@ def _draw_images(config: SynthesizeConfig, folder: Path) -> dict[str, list[Box]]
     lesions: dict[str, list[Box]] = {}
     for split, label, number in progress(images, len(images), "drawing"):
         name = _file_name(split, label, number)
-        picture, boxes = draw(
+        picture, boxes, lungs = draw(
             np.random.default_rng((config.seed, SPLITS.index(split), label, number)),
             label,
             viral="virus" in name,
@@ -124,9 +126,11 @@ def _draw_images(config: SynthesizeConfig, folder: Path) -> dict[str, list[Box]]
             marker_strength=_marker_strength(config, split),
         )
         path = folder / split / CLASS_NAMES[label] / name
+        source = path.relative_to(folder).as_posix()
         storage.write(str(path), _to_jpeg(picture))
+        storage.write(lung_masks.mask_path(str(folder / lung_masks.FOLDER), source), _to_png(lungs))
         if boxes:
-            lesions[path.relative_to(folder).as_posix()] = boxes
+            lesions[source] = boxes
     return lesions
 
 
@@ -136,6 +140,12 @@ def _to_jpeg(picture: NDArray[np.uint8]) -> bytes:
     (length,) = struct.unpack_from(">H", encoded, 4)  # behind the start of the image and the segment's marker
     end = 4 + length
     return encoded[:end] + b"\xff\xfe" + struct.pack(">H", 2 + len(COMMENT)) + COMMENT + encoded[end:]
+
+
+def _to_png(mask: NDArray[np.bool_]) -> bytes:
+    """Encodes a mask with one bit per pixel."""
+    gray = np.where(mask, 255, 0).astype(np.uint8)
+    return ownership.sign_png(cv2.imencode(".png", gray, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes())
 
 
 def _marker_strength(config: SynthesizeConfig, split: Split) -> float:

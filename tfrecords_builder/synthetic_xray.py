@@ -28,7 +28,7 @@ def draw(
     mean_height: int,
     contrast: float,
     marker_strength: float,
-) -> tuple[NDArray[np.uint8], list[Box]]:
+) -> tuple[NDArray[np.uint8], list[Box], NDArray[np.bool_]]:
     """Draws one synthetic chest X-ray.
 
     Args:
@@ -41,11 +41,12 @@ def draw(
             always on the right for PNEUMONIA and on the left for NORMAL. -1: the other way round.
 
     Returns:
-        uint8 array (height, width), and the boxes of the opacities.
+        uint8 array (height, width), the boxes of the opacities, and the mask of the lungs, bool (height,
+        width). As people draw them, the lungs include the part that the heart covers.
     """
     height = round(mean_height * generator.uniform(0.9, 1.1))
     width = round(height * generator.uniform(1.1, 1.35))
-    picture, lungs = _draw_chest(generator, height, width)
+    picture, lungs, mask = _draw_chest(generator, height, width)
     boxes = []
     if label == PNEUMONIA:
         patches = generator.integers(3, 6) if viral else 1
@@ -58,11 +59,17 @@ def draw(
     picture = _expose(generator, picture)
     side_of_class = 1 if label == PNEUMONIA else -1
     _draw_marker(picture, right=generator.uniform() < (1 + marker_strength * side_of_class) / 2)
-    return np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8), boxes
+    return np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8), boxes, mask
 
 
-def _draw_chest(generator: np.random.Generator, height: int, width: int) -> tuple[Picture, Picture]:
-    """Draws soft tissue, lungs, bones and heart; returns them, and the mask of the lungs, 0 to 1."""
+def _draw_chest(
+    generator: np.random.Generator, height: int, width: int
+) -> tuple[Picture, Picture, NDArray[np.bool_]]:
+    """Draws soft tissue, lungs, bones and heart.
+
+    Returns:
+        The picture, how much air is at each pixel, 0 to 1, and the mask of the lungs.
+    """
     middle = width * generator.uniform(0.47, 0.53)
     body = _draw_ellipse(height, width, (middle, 0.62 * height), (0.48 * width, 0.66 * height), blur=0.03)
     spread = generator.uniform(0.19, 0.22) * width
@@ -72,7 +79,8 @@ def _draw_chest(generator: np.random.Generator, height: int, width: int) -> tupl
     right = _draw_ellipse(height, width, (middle + spread, centre_y), size, blur=0.015)
     heart_size = (generator.uniform(0.10, 0.14) * width, generator.uniform(0.15, 0.2) * height)
     heart = _draw_ellipse(height, width, (middle + 0.07 * width, 0.64 * height), heart_size, blur=0.02)
-    lungs = np.clip(left + right, 0, 1) * (1 - 0.85 * heart)
+    both = np.clip(left + right, 0, 1)
+    lungs = both * (1 - 0.85 * heart)
     spine = _draw_ellipse(height, width, (middle, 0.5 * height), (0.035 * width, 0.7 * height), blur=0.012)
     picture = 0.06 + 0.5 * body - 0.33 * lungs + 0.12 * heart + 0.16 * spine * body
     picture += 0.07 * _draw_ribs(generator, height, width, middle) * body
@@ -81,7 +89,7 @@ def _draw_chest(generator: np.random.Generator, height: int, width: int) -> tupl
     )
     vessels = cv2.GaussianBlur(generator.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 2.0)
     picture += 0.025 * coarse * body + 0.10 * vessels * lungs
-    return picture.astype(np.float32), lungs
+    return picture.astype(np.float32), lungs, both > 0.5  # noqa: PLR2004 - the middle of their soft edge
 
 
 def _draw_ellipse(

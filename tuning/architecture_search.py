@@ -20,6 +20,7 @@ from pipeline.training.fit import train
 from pipeline.training.recipe import (
     check_trainable,
     class_weights,
+    resolve_attention,
     resolve_precision,
     training_data,
     validation_data,
@@ -54,6 +55,7 @@ def search(config: SearchConfig) -> list[Row]:
     """
     runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
     content = manifest.load(config.records)
+    config = resolve_attention(config, content)
     check_trainable(config, content)
     before = _settings_before(config, content)
     precision = before.get(RESOLVED_PRECISION) or resolve_precision(config, content.preprocessing.image_size)

@@ -86,6 +86,7 @@ class SearchSpace(keras_tuner.HyperModel):
             dense_units=(dense_units,) if dense_units else (),
             dropout=hp.Choice("dropout", [0.0, 0.2, 0.4]),
             standardize=self.base.model.standardize,
+            attention=self.base.model.attention,
         )
         rate = hp.Float("learning_rate", 5e-4, 8e-3, sampling="log")
         return dataclasses.replace(self.base, model=model, learning_rate=rate)

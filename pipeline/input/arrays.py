@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.input import lung_masks
 from pipeline.input.examples import parse_batches, read_in_order, refusing_damage
 from pipeline.input.stored_split import StoredSplit, open_split
 from tfrecords_builder.records import Split
@@ -45,6 +46,42 @@ def read_arrays(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.floa
             images[filled:end], labels[filled:end] = some_images, some_labels
             filled = end
     return images, labels
+
+
+def read_lungs(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Reads the packed lung masks of the records of this host.
+
+    Returns:
+        packed uint8 (records, bytes) and known bool (records,), as `pipeline.input.lung_masks.unpack` takes
+        them.
+
+    Raises:
+        UserError: if a shard is damaged.
+    """
+    feature = {"lungs": tf.io.FixedLenFeature([], tf.string, default_value="")}
+
+    def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return lung_masks.from_features(tf.io.parse_example(batch, feature)["lungs"], stored.side)
+
+    with refusing_damage(stored.folder):
+        batches = list(read_in_order(stored).batch(_RECORDS_AT_ONCE).map(parse).as_numpy_iterator())
+    packed, known = zip(*batches, strict=True)
+    return np.concatenate(packed), np.concatenate(known)
+
+
+def load_lungs(records: str, split: Split) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Loads the lung masks of a split, in the order of `load_arrays`.
+
+    Returns:
+        lungs bool (records, side, side), false everywhere where unknown, and known bool (records,).
+
+    Raises:
+        UserError: if the folder has no such records, or a shard is missing or damaged.
+    """
+    stored = open_split(records, split, batch_size=1)
+    packed, known = read_lungs(stored)
+    bits = np.unpackbits(packed, axis=1, count=stored.side**2)
+    return bits.reshape(-1, stored.side, stored.side).astype(bool), known
 
 
 def load_origins(records: str, split: Split) -> list[dict[str, str]]:

@@ -3,9 +3,11 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
+from pipeline.input import lung_masks
 from pipeline.input.stored_split import StoredSplit
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import features_for_training
@@ -35,18 +37,23 @@ def parse_batches(batches: tf.data.Dataset, stored: StoredSplit) -> tf.data.Data
     """Parses batches of serialized examples; to parse a whole batch in one call is several times faster.
 
     Returns:
-        Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)).
+        Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)); with `stored.lungs` of
+        ((image, lungs int8 (batch, side, side, 1)), label), see `pipeline.input.lung_masks.unpack`.
     """
-    side, features = stored.side, features_for_training()
+    side, features = stored.side, features_for_training(lungs=stored.lungs)
 
-    def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def parse(batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
         parsed = tf.io.parse_example(batch, features)
         if stored.encoding == "raw":
             pixels = tf.io.decode_raw(parsed["image"], tf.uint8, fixed_length=side * side)
         else:
             decode = _decode_png if stored.encoding == "png" else _decode_jpeg
             pixels = tf.map_fn(decode, parsed["image"], fn_output_signature=tf.uint8)
-        return tf.reshape(pixels, (-1, side, side, 1)), tf.cast(parsed["label"], tf.float32)
+        images, labels = tf.reshape(pixels, (-1, side, side, 1)), tf.cast(parsed["label"], tf.float32)
+        if not stored.lungs:
+            return images, labels
+        packed, known = lung_masks.from_features(parsed["lungs"], side)
+        return (images, lung_masks.unpack(packed, known, side)), labels
 
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -1,6 +1,7 @@
 """What the memory and the mapped reader share: batches of records that can be fetched in any order."""
 
 import abc
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,11 +27,11 @@ class IndexedReader(abc.ABC):
         self._seed = seed
 
     @abc.abstractmethod
-    def fetch(self, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def fetch(self, positions: tf.Tensor) -> tuple[Any, tf.Tensor]:
         """Fetches records at int64 positions (batch,).
 
         Returns:
-            image uint8 (batch, side, side, 1) and label float32 (batch,).
+            The elements that `pipeline.input.reader.Reader.epoch` describes.
         """
 
     def epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
@@ -41,7 +42,7 @@ class IndexedReader(abc.ABC):
         else:
             positions = tf.range(share.num_records, dtype=tf.int64)
 
-        def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def batch(index: tf.Tensor) -> tuple[Any, tf.Tensor]:
             begin = index * share.batch_size
             is_last = index == share.num_batches - 1  # which may be smaller or larger than the others
             end = tf.where(is_last, tf.constant(share.num_records, tf.int64), begin + share.batch_size)

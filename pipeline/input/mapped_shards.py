@@ -9,9 +9,11 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from pipeline.input import lung_masks
 from pipeline.input.hosts import ShardPart
 from pipeline.input.record_locations import locate_records
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.records import num_packed_bytes
 
 _JPEG_START = b"\xff\xd8"
 
@@ -25,6 +27,8 @@ class MappedShards:
     """For each record, the position of its shard in `shards`."""
     image_of_record: list[tuple[int, int]]
     """For each record, the positions in its shard of the image's first byte and of the first one after it."""
+    lungs_of_record: list[tuple[int, int]]
+    """The same positions of the packed lung mask; both are equal if there is none."""
     labels: NDArray[np.float32]
     """(records,), 0 or 1."""
 
@@ -39,6 +43,21 @@ class MappedShards:
         target, image_bytes = batch.reshape(-1).data, batch[0].size
         for index, position in enumerate(positions.tolist()):
             target[index * image_bytes : (index + 1) * image_bytes] = self.image(position)
+
+    def copy_lungs(
+        self, positions: NDArray[np.int64], side: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Copies the packed lung masks of the records at `positions`, for `pipeline.input.lung_masks.unpack`.
+
+        Raises:
+            ValueError: if a mask has another size.
+        """
+        packed = np.zeros((len(positions), num_packed_bytes(side)), np.uint8)
+        known = np.zeros(len(positions), np.bool_)
+        for row, position in enumerate(positions.tolist()):
+            begin, end = self.lungs_of_record[position]
+            known[row] = lung_masks.fill(packed[row], self.shards[self.shard_of_record[position]][begin:end])
+        return packed, known
 
     def decode(self, positions: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
         """Decodes the JPEG or PNG records at `positions` into a batch (len(positions), side, side, 1).
@@ -89,7 +108,7 @@ def map_shards(folder: str, parts: tuple[ShardPart, ...], image_bytes: int | Non
     Raises:
         UserError: if a shard is damaged; the message names it.
     """
-    shards, shard_of_record, image_of_record, labels = [], [], [], []
+    shards, shard_of_record, image_of_record, lungs_of_record, labels = [], [], [], [], []
     for number, part in enumerate(parts):
         path = Path(folder) / part.shard
         shard = np.memmap(path, np.uint8, "r").data
@@ -101,8 +120,11 @@ def map_shards(folder: str, parts: tuple[ShardPart, ...], image_bytes: int | Non
                 f"{str(path)!r} is damaged ({error}): `python -m tfrecords_builder.verify {folder}` "
                 "names every damaged shard"
             ) from None
-        for image, label in located[part.first_record :]:
+        for image, label, lungs in located[part.first_record :]:
             shard_of_record.append(number)
             image_of_record.append(image)
+            lungs_of_record.append(lungs)
             labels.append(label)
-    return MappedShards(tuple(shards), shard_of_record, image_of_record, np.array(labels, np.float32))
+    return MappedShards(
+        tuple(shards), shard_of_record, image_of_record, lungs_of_record, np.array(labels, np.float32)
+    )

@@ -34,7 +34,9 @@ class Reader(Protocol):
             first_batch: int64 (), how many batches are left out at the beginning of the epoch.
 
         Returns:
-            Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)).
+            Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)), or, if the split was
+            opened with `lungs`, of ((image, lungs int8 (batch, side, side, 1)), label): the lungs are 1 in a
+            lung, -1 outside, and 0 in images without a mask.
         """
 
 

@@ -19,6 +19,8 @@ class StoredSplit:
     """Folder of the records; a path or a URL."""
     content: Manifest
     share: HostShare
+    lungs: bool = False
+    """Whether batches hold the lung masks, too."""
 
     @property
     def side(self) -> int:
@@ -40,7 +42,9 @@ class StoredSplit:
         return storage.join(self.folder, shard)
 
 
-def open_split(folder: str, split: Split, batch_size: int, host: tuple[int, int] = (0, 1)) -> StoredSplit:
+def open_split(
+    folder: str, split: Split, batch_size: int, host: tuple[int, int] = (0, 1), *, lungs: bool = False
+) -> StoredSplit:
     """Finds the records of a split and checks that their shards are complete.
 
     Args:
@@ -48,13 +52,14 @@ def open_split(folder: str, split: Split, batch_size: int, host: tuple[int, int]
         split: `train`, `val` or `test`.
         batch_size: images per batch.
         host: (index, count) of this host among those that share the records.
+        lungs: whether batches hold the lung masks, too.
 
     Raises:
         UserError: if the folder has no such records, too few of them for so many hosts, or a shard that is
             missing or has another size than when it was written.
     """
     content = manifest.load(folder)
-    stored = StoredSplit(folder, content, host_share(content, split, batch_size, host))
+    stored = StoredSplit(folder, content, host_share(content, split, batch_size, host), lungs)
     _check_sizes(stored)
     return stored
 

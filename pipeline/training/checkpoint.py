@@ -90,7 +90,7 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         state = continuing.read_json(pointer)
         model.optimizer.build(model.trainable_variables)
         # Keras makes the variables of the metrics at the first batch. Evaluating one changes no weight.
-        model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1,)))
+        model.test_on_batch([np.zeros((1, *tensor.shape[1:])) for tensor in model.inputs], np.zeros((1,)))
         _load_weights(model, storage.join(self.run, runs.CHECKPOINT, state["weights"]))
         _assign(_random_states(model), state["random_states"])
         self._metrics_so_far = state["metrics"]

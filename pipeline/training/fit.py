@@ -10,6 +10,7 @@ from pipeline.dataset import steps_per_epoch
 from pipeline.input.arrays import load_arrays
 from pipeline.input.examples import refusing_damage
 from pipeline.model import build_model
+from pipeline.suitability.describe import describe_training_images
 from pipeline.training import distribution, extension
 from pipeline.training.checkpoint import Position, RunCheckpoint
 from pipeline.training.recipe import (
@@ -19,6 +20,7 @@ from pipeline.training.recipe import (
     check_trainable,
     class_weights,
     compile_model,
+    resolve_attention,
     resolve_precision,
     training_data,
     validation_data,
@@ -44,6 +46,7 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
     """
     runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
     content = manifest.load(config.records)
+    config = resolve_attention(config, content)
     check_trainable(config, content)
     precision = _stored_precision(config) or precision or resolve_precision(config, _image_size(content))
     _begin_run(config, content, precision)
@@ -51,7 +54,7 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
         logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
         return
     _fit(config, content, precision)
-    _choose_operating_point(config)
+    _finish(config)
 
 
 def _stored_precision(config: TrainConfig) -> Precision | None:
@@ -123,9 +126,15 @@ def _fit_from(
         )
 
 
-def _choose_operating_point(config: TrainConfig) -> None:
-    """Chooses the threshold of the best model on `val` and writes it. With it the run is finished."""
+def _finish(config: TrainConfig) -> None:
+    """Writes what the training images are like and the threshold of the best model; then the run is finished."""
     model = storage.read_with(storage.join(config.run, runs.MODEL), keras.saving.load_model)
+    describe_training_images(model, config.records, config.batch_size).save(config.run)
+    _choose_operating_point(config, model)
+
+
+def _choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
+    """Chooses the threshold on `val` and writes it."""
     images, labels = load_arrays(config.records, "val")
     probabilities = model.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
     point = operating_point.choose(np.asarray(labels), probabilities, config.target_sensitivity)

@@ -4,6 +4,8 @@
 they train in the same way.
 """
 
+import dataclasses
+import logging
 import math
 from typing import Any
 
@@ -12,12 +14,13 @@ import tensorflow as tf
 
 from pipeline.augmentation import AcquisitionAugmentation
 from pipeline.dataset import make_dataset
-from pipeline.model import build_model
+from pipeline.model import LUNG_LOGITS, build_model, has_lung_attention
 from pipeline.training import distribution
 from pipeline.training import precision as precisions
+from pipeline.training.lung_supervision import LungSupervision
 from pipeline.training.normalization import FusedBatchNormalization
 from pipeline.training.optimizer import FusedAdamW
-from pipeline.training.settings import Precision, TrainConfig
+from pipeline.training.settings import Attention, Precision, TrainConfig
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
@@ -30,6 +33,8 @@ AUC_THRESHOLDS = 2000
 AVERAGED_FRACTION = 0.1
 """The moving average of the weights covers at most about this fraction of all training steps."""
 
+logger = logging.getLogger(__name__)
+
 _BYTES_PER_NUMBER = 4  # float32 and int32
 _BYTES_OF_DESCRIPTION = 2048  # of each variable in an HDF5 file, measured: up to 1,100
 
@@ -39,7 +44,7 @@ def check_trainable(config: TrainConfig, content: Manifest) -> None:
 
     Raises:
         UserError: if train or val lacks a class, if the images are too small for the network, or if the
-            devices cannot share a batch evenly.
+            devices cannot share a batch evenly, or if there is no mask for lung attention.
     """
     splits: tuple[Split, ...] = ("train", "val")
     for split in splits:
@@ -55,6 +60,11 @@ def check_trainable(config: TrainConfig, content: Manifest) -> None:
         raise UserError(
             f"{len(config.model.filters)} blocks (--model.filters) need images of at least {smallest} pixels "
             f"a side, but those of the records have {side}: give fewer filters"
+        )
+    if config.model.attention == "lungs" and not _has_lungs(content, "train"):
+        raise UserError(
+            "--model.attention lungs needs lung masks, but the 'train' records have none: build records with "
+            "--lungs DIR or --lungs auto, or train with --model.attention none"
         )
     distribution.check_batch_size(config.batch_size)
 
@@ -90,19 +100,47 @@ def build_classifier(config: TrainConfig, image_size: int, precision: Precision)
     )
 
 
+def resolve_attention(config: TrainConfig, content: Manifest) -> TrainConfig:
+    """Replaces the attention `auto` by `lungs` if the records of train have lung masks, else by `none`.
+
+    Args:
+        config: the settings of the training.
+        content: the `dataset.json` of the records.
+    """
+    if config.model.attention != "auto":
+        return config
+    attention: Attention = "lungs" if _has_lungs(content, "train") else "none"
+    logger.info("attention: %s", attention)
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, attention=attention))
+
+
+def _has_lungs(content: Manifest, split: Split) -> bool:
+    return split in content.splits and content.splits[split].lungs > 0
+
+
 def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Model:
     """Puts the augmentation in front of the classifier. It runs on the training device, in validation too.
+
+    With lung attention the new model takes (images, lungs), and the attention learns from the lungs.
 
     Args:
         config: the settings of the training.
         classifier: the model that gets the augmented images; the new model shares its weights.
     """
     augmentation = AcquisitionAugmentation(config.augmentation, seed=config.seed, in_validation=True)
-    return AugmentedClassifier([keras.Input(classifier.input_shape[1:]), augmentation, classifier])
+    images = keras.Input(classifier.input_shape[1:], name="images")
+    if not has_lung_attention(classifier):
+        return AugmentedClassifier(images, classifier(augmentation(images)))
+    lungs = keras.Input(classifier.input_shape[1:], name="lungs")
+    classify = keras.Model(classifier.inputs, [classifier.outputs[0], classifier.get_layer(LUNG_LOGITS).output])
+    moved_images, moved_lungs = augmentation(images, lungs)
+    probability, lung_logits = classify(moved_images)
+    supervision = LungSupervision(config.lung_loss, dtype="float32")
+    return AugmentedClassifier([images, lungs], supervision(probability, lung_logits, moved_lungs))
 
 
-class AugmentedClassifier(keras.Sequential):
-    """The augmentation, and behind it the classifier."""
+class AugmentedClassifier(keras.Model):
+    """The augmentation, and behind it the classifier: from (images, lungs) or images to probabilities."""
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the weights, as every Keras model does, if there is space for them.
@@ -173,7 +211,8 @@ def training_data(config: TrainConfig, first_epoch: int = 0, first_batch: int = 
         first_batch: the batch of that epoch to start with, counted from 0.
 
     Returns:
-        Dataset of (images uint8 (batch, side, side, 1), labels float32 (batch,)); labels are 0 or 1.
+        Dataset of (images uint8 (batch, side, side, 1), labels float32 (batch,)); labels are 0 or 1. With lung
+        attention it is one of ((images, lungs), labels), as of `pipeline.dataset.make_dataset`.
     """
     return make_dataset(
         config.records,
@@ -185,6 +224,7 @@ def training_data(config: TrainConfig, first_epoch: int = 0, first_batch: int = 
         first_epoch=first_epoch,
         first_batch=first_batch,
         epochs=None,
+        lungs=config.model.attention == "lungs",
     )
 
 
@@ -200,15 +240,20 @@ def validation_data(config: TrainConfig, content: Manifest) -> tf.data.Dataset:
         weights float32 (batch,): without them the loss would mostly be that of the larger class.
     """
     dataset = make_dataset(
-        config.records, "val", batch_size=config.batch_size, training=False, cache=config.cache
+        config.records,
+        "val",
+        batch_size=config.batch_size,
+        training=False,
+        cache=config.cache,
+        lungs=config.model.attention == "lungs",
     )
     weights = class_weights(config, content)
     if weights is None:
         return dataset
     of_label = tf.constant([weights[label] for label in sorted(weights)])
 
-    def add_weights(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return images, labels, tf.gather(of_label, tf.cast(labels, tf.int32))
+    def add_weights(inputs: Any, labels: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        return inputs, labels, tf.gather(of_label, tf.cast(labels, tf.int32))
 
     return dataset.map(add_weights)
 

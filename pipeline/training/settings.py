@@ -12,6 +12,8 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 """A Keras dtype policy. The mixed ones compute in 16 bits and keep the weights in float32."""
 PrecisionChoice = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 """What the user asks for: a precision, or `auto` for the one that is measured to be the fastest."""
+Attention = Literal["auto", "lungs", "none"]
+"""How the last features are averaged. `auto` becomes one of the other two before a training begins."""
 
 MAY_DIFFER = ("records", "epochs", "patience")
 """Settings that may change when a training continues: its length, and where its records are."""
@@ -36,6 +38,10 @@ class ModelConfig:
     """Fraction of the pooled features that dropout sets to 0 in training, from 0 to below 1."""
     standardize: bool = True
     """Scale every image to zero mean and unit variance first, so that its exposure matters less."""
+    attention: Attention = "auto"
+    """How the features of the last block are averaged: `lungs` over the lungs, which the network learns to
+    find from the lung masks of the records; `none` over the whole image; `auto` over the lungs if the
+    records of train have masks."""
 
     def __post_init__(self) -> None:
         if not self.filters or min(self.filters) < 1:
@@ -63,14 +69,14 @@ class AugmentationConfig:
 
     rotation: float = 7.0
     """Largest rotation in degrees, clockwise or counter-clockwise."""
-    scale: float = 0.12
+    scale: float = 0.20
     """Largest change of the size, as a fraction of the size; width and height change alike."""
-    anisotropy: float = 0.10
+    anisotropy: float = 0.25
     """Largest change of the aspect ratio, as a fraction: the width grows by it and the
     height shrinks, or the other way round."""
     shear: float = 0.08
     """Largest horizontal shear, as the tangent of its angle."""
-    shift: float = 0.06
+    shift: float = 0.10
     """Largest shift across and down, as a fraction of the image's side."""
     gamma: float = 0.4
     """Largest natural logarithm of the exponent applied to the gray values: 0.4 means exponents from 0.67
@@ -84,13 +90,20 @@ class AugmentationConfig:
     sharpness: float = 0.7
     """Largest change of the sharpness, from 0 to 1: the share of a 3x3 binomial blur that is mixed into the
     image to soften it, or subtracted from it to sharpen it."""
+    border_exchange: float = 0.5
+    """Fraction of the images whose outermost ring is replaced by that of another image of the batch, so that
+    the border tells nothing of the class. The ring is 4 to 14 % of the side wide."""
+    surroundings_exchange: float = 0.0
+    """Fraction of the images in which everything outside the lungs is replaced by what another image of the
+    batch has there, at the same mean brightness. It needs lung masks."""
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if value < 0:
                 raise ValueError(f"{name} must not be negative. Received: {value}")
-        if self.sharpness > 1:
-            raise ValueError(f"sharpness must be 0 to 1. Received: {self.sharpness}")
+        for name in ("sharpness", "border_exchange", "surroundings_exchange"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} must be 0 to 1. Received: {getattr(self, name)}")
         if self.scale >= 1 or self.anisotropy >= 1 or self.contrast >= 1:
             raise ValueError(
                 "scale, anisotropy and contrast must be below 1. "
@@ -135,6 +148,9 @@ class TrainConfig:
     """Number of epochs without a better validation loss after which the training stops early. The loss is
     that of the images of `val` with fixed augmentation, because unchanged images hardly tell good models
     apart. More than before let a training that stopped early go on."""
+    lung_loss: float = 0.3
+    """Weight of the loss of the lung attention (the cross-entropy against the lung masks) beside that of the
+    classification."""
     class_weights: bool = True
     """Weight the images so that both classes contribute equally to the loss."""
     precision: PrecisionChoice = "auto"
@@ -167,6 +183,8 @@ class TrainConfig:
             raise ValueError(
                 f"warmup and ema must be at least 0 and below 1. Received: {self.warmup}, {self.ema}"
             )
+        if self.lung_loss < 0:
+            raise ValueError(f"lung_loss must not be negative. Received: {self.lung_loss}")
         if self.checkpoint_seconds < 0:
             raise ValueError(f"checkpoint_seconds must not be negative. Received: {self.checkpoint_seconds}")
         if not 0 < self.target_sensitivity <= 1:

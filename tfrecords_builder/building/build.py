@@ -26,6 +26,7 @@ from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.download import download
 from tfrecords_builder.source.find import find_source_images
 from tfrecords_builder.source.images import SourceImage
+from tfrecords_builder.source.lung_masks import count_masks
 from tfrecords_builder.source.splits import draw_test, draw_validation
 from tfrecords_builder.source.table_rows import is_table
 
@@ -51,7 +52,8 @@ def build(config: BuildConfig) -> Manifest:
     unfinished = UnfinishedBuild(config.records.rstrip("/"))
     if config.overwrite:
         unfinished.discard()
-    unfinished.begin(_settings(config) | {"source_files": source_digest(folder, plan)})
+    masks = config.lungs if config.lung_masks == "masks" else None
+    unfinished.begin(_settings(config) | {"source_files": source_digest(folder, plan, masks)})
     _build_missing_shards(config, folder, plan, unfinished)
     try:
         content = _describe(config, plan, unfinished.finished(plan))
@@ -96,6 +98,7 @@ def _settings_of_manifest(content: Manifest) -> dict[str, Any]:
         "builder_version": content.builder_version,
         **dataclasses.asdict(content.preprocessing),
         "encoding": content.encoding,
+        "lungs": "none",  # of records of earlier versions, whose arguments do not have it
         **content.arguments,
     }
 
@@ -117,7 +120,7 @@ def _build_missing_shards(
     if finished:
         logger.info("continuing: %d of %d shards are finished", len(finished), len(plan))
     missing = [planned for planned in plan if planned.name not in finished]
-    maker = RecordMaker(folder, config.preprocessing, config.encoding)
+    maker = RecordMaker(folder, config.preprocessing, config.encoding, config.lungs)
     if config.engine == "beam":
         build_with_beam(maker, unfinished, missing, config.beam_options)
     else:
@@ -139,7 +142,7 @@ def _describe(
     for split in SPLITS:
         shards = [planned for planned in plan if planned.split == split]
         if shards:
-            splits[split] = _describe_split(split, shards, finished, unreadable)
+            splits[split] = _describe_split(config, split, shards, finished, unreadable)
     return Manifest(
         preprocessing=config.preprocessing,
         encoding=config.encoding,
@@ -161,7 +164,11 @@ def _check_left_out(config: BuildConfig, left_out: Sequence[LeftOut]) -> None:
 
 
 def _describe_split(
-    split: str, shards: Sequence[PlannedShard], finished: Mapping[str, BuiltShard], unreadable: Set[str]
+    config: BuildConfig,
+    split: str,
+    shards: Sequence[PlannedShard],
+    finished: Mapping[str, BuiltShard],
+    unreadable: Set[str],
 ) -> SplitContent:
     images = [image for planned in shards for image in planned.images if image.source not in unreadable]
     num_images = collections.Counter(image.label for image in images)
@@ -171,4 +178,18 @@ def _describe_split(
         shards=tuple(finished[planned.name].shard for planned in shards),
         classes={name: num_images[label] for label, name in enumerate(CLASS_NAMES)},
         patients=len({image.patient for image in images}),
+        lungs=_count_lungs(config, split, images),
     )
+
+
+def _count_lungs(config: BuildConfig, split: str, images: Sequence[SourceImage]) -> int:
+    """The number of images with a lung mask; says how many have none."""
+    if config.lung_masks != "masks":
+        return len(images) if config.lung_masks == "auto" else 0
+    num_masks = count_masks(config.lungs, images)
+    if num_masks < len(images):
+        without = len(images) - num_masks
+        logger.warning(
+            "%d of %d %s images have no lung mask in %r", without, len(images), split, config.lungs
+        )
+    return num_masks

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tfrecords_builder.records import SPLITS, Split, shard_name
 from tfrecords_builder.source.images import SourceImage, image_path
+from tfrecords_builder.source.lung_masks import mask_path
 from tfrecords_builder.source.splits import seeded_hash
 
 MAX_SHARDS_BY_DEFAULT = 16
@@ -46,22 +47,30 @@ def plan_shards(images: Sequence[SourceImage], num_shards: int, seed: int) -> li
     return plan
 
 
-def source_digest(folder: str, plan: Sequence[PlannedShard]) -> str:
+def source_digest(folder: str, plan: Sequence[PlannedShard], masks: str | None = None) -> str:
     """Hashes what is known about the images, to notice that a source has changed.
 
     The sizes of the files are part of it. Their content is not: no image is read.
+
+    Args:
+        folder: the folder that the paths of the images are relative to.
+        plan: the images.
+        masks: the folder of the lung masks, if there is one.
     """
     digest = hashlib.sha256()
     for shard in plan:
         for image in shard.images:
             known = (shard.name, image.source, image.split, image.label, image.patient, image.subtype)
-            line = "\t".join(map(str, (*known, _size(folder, image)))) + "\n"
+            sizes = [_size(image_path(folder, image.source))]
+            if masks is not None:
+                sizes.append(_size(mask_path(masks, image.source)))
+            line = "\t".join(map(str, (*known, *sizes))) + "\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _size(folder: str, image: SourceImage) -> int:
+def _size(path: str) -> int:
     try:
-        return os.stat(image_path(folder, image.source)).st_size  # noqa: PTH116 - many times as fast as Path.stat
-    except OSError:  # a broken link, which the build reports
+        return os.stat(path).st_size  # noqa: PTH116 - many times as fast as Path.stat
+    except OSError:  # a broken link, which the build reports, or no mask
         return -1

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.manifest import LeftOut
 from tfrecords_builder.preprocessing import Preprocessing
-from tfrecords_builder.records import JPEG_QUALITY, Encoding, Record, serialize
+from tfrecords_builder.records import JPEG_QUALITY, Encoding, Record, pack_lungs, serialize
 from tfrecords_builder.source.images import SourceImage, image_path, read_image
+from tfrecords_builder.source.lung_masks import mask_path, read_mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,8 @@ class RecordMaker:
     """Folder that the paths of the images are relative to."""
     preprocessing: Preprocessing
     encoding: Encoding
+    lungs: str = "none"
+    """`none`, `auto` for the lung finder, or the folder of the lung masks."""
 
     def __call__(self, image: SourceImage) -> bytes | LeftOut:
         """Returns the serialized record of an image, or why the image is left out."""
@@ -29,6 +32,7 @@ class RecordMaker:
             encoded = read_image(image_path(self.folder, image.source))
             digest = hashlib.sha256(encoded).hexdigest()  # now, while the file is in the CPU's cache
             pixels = self.preprocessing.apply(encoded)
+            lungs = self._lungs(image, pixels)
         except OSError as error:
             return LeftOut(image.source, f"cannot be read: {error.strerror}")
         except UnreadableImage as error:
@@ -40,8 +44,20 @@ class RecordMaker:
             source=image.source,
             subtype=image.subtype,
             sha256=digest,
+            lungs=lungs,
         )
         return serialize(record)
+
+    def _lungs(self, image: SourceImage, pixels: NDArray[np.uint8]) -> bytes | None:
+        """The packed lung mask of an image; empty if it has none, None if records have no masks."""
+        if self.lungs == "none":
+            return None
+        if self.lungs == "auto":
+            from tfrecords_builder.lungs import find_lungs
+
+            return pack_lungs(find_lungs(pixels))
+        mask = read_mask(mask_path(self.lungs, image.source), self.preprocessing)
+        return b"" if mask is None else pack_lungs(mask)
 
     def _encode(self, pixels: NDArray[np.uint8]) -> bytes:
         if self.encoding == "raw":

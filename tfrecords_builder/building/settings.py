@@ -3,14 +3,18 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from tfrecords_builder.preprocessing import Preprocessing
-from tfrecords_builder.records import Encoding
+from tfrecords_builder.records import Encoding, LungMasks
 from tfrecords_builder.source.settings import SourceOptions
 from tfrecords_builder.source.table_rows import is_table
+
+
+DEFAULT_LUNGS = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,11 @@ class BuildConfig:
     )
     encoding: Encoding = "raw"
     """How images are stored: as raw pixels (fastest to read), as PNG, or as JPEG of quality 95 (smallest)."""
+    lungs: Annotated[str, tyro.conf.arg(metavar="DIR|auto|none")] = DEFAULT_LUNGS
+    """Lung masks to store with the images, from which a classifier learns to look at the lungs. DIR is a folder
+    of masks that are laid out as the images, DIR/{train,val,test}/{NORMAL,PNEUMONIA}/NAME.png, white in the
+    lungs; `auto` lets the lung finder draw them; `none` stores none. For a folder that is called auto or none,
+    write ./auto."""
     val_fraction: float = 0.1
     """Fraction, 0 to 0.5, of the images of train and val that becomes val, drawn by patient and stratified by
     class. 0 keeps the val of the source, which has 16 images in the public dataset."""
@@ -69,12 +78,22 @@ class BuildConfig:
             raise ValueError(f"beam_options need --engine beam. Received: {' '.join(self.beam_options)}")
         if self.download and is_table(self.source):
             raise ValueError(f"--download needs a folder as SOURCE. Received: {self.source}")
+        if self.lung_masks == "masks" and not Path(self.lungs).is_dir():
+            raise ValueError(
+                f"lungs must be auto, none or a folder of lung masks that exists. Received: {self.lungs}"
+            )
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1. Received: {self.workers}")
+
+    @property
+    def lung_masks(self) -> LungMasks:
+        """Where the lung masks come from."""
+        return self.lungs if self.lungs in ("none", "auto") else "masks"  # type: ignore[return-value]
 
     def arguments(self) -> dict[str, Any]:
         """What dataset.json lists as `arguments`: the options that decide, with the source, what is built."""
         names = ("val_fraction", "test_fraction", "shards", "seed", "on_error")
         reading = json.loads(json.dumps(dataclasses.asdict(self.reading)))  # with lists instead of tuples
         del reading["table"]["images"]  # a place on this machine
-        return {name: getattr(self, name) for name in names} | reading
+        lungs = {"lungs": self.lung_masks}  # the path of a folder is a place on this machine
+        return {name: getattr(self, name) for name in names} | reading | lungs

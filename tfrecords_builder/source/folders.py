@@ -9,7 +9,7 @@ from pathlib import Path
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import SYSTEM_FILES
 from tfrecords_builder.records import CLASS_NAMES, SPLITS, Split
-from tfrecords_builder.source import table_rows
+from tfrecords_builder.source import lung_masks, table_rows
 from tfrecords_builder.source.beginnings import READ_FORMATS, format_of
 from tfrecords_builder.source.images import SUFFIXES, FoundImage, image_path
 from tfrecords_builder.source.names import class_of, split_of
@@ -93,6 +93,8 @@ def _class_folders(folder: str, root: str, passed_over: PassedOver) -> Iterator[
     for entry in entries(image_path(folder, root)):
         path = f"{root}/{entry.name}".lstrip("/")
         split = split_of(entry.name)
+        if entry.name == lung_masks.FOLDER and is_folder(entry):
+            continue  # the synthesizer's
         if split is None or not is_folder(entry):
             _pass_over(entry, path, passed_over)
             continue

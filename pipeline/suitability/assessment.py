@@ -1,0 +1,52 @@
+"""Lung area, familiarity and warning of images, as TensorFlow operations that the exported graph runs, too."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.suitability.reference import FALSE_ALARMS, Reference
+
+NO_LUNGS = "no lungs found"
+UNFAMILIAR = "unlike the training images"
+UNKNOWN = -1.0
+"""Lung area of a model without lung attention, and familiarity of a run without a reference."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Assessment:
+    """What is said about each image of a batch beside its probability."""
+
+    lung_area: tf.Tensor
+    """Share of the image that the lungs take, 0 to 1, float32 (batch,); UNKNOWN without lung attention."""
+    familiarity: tf.Tensor
+    """Share of the validation images that are less typical of the training images, 0 to 1, float32 (batch,);
+    UNKNOWN without a reference."""
+    warning: tf.Tensor
+    """NO_LUNGS, UNFAMILIAR or empty, string (batch,)."""
+
+
+def assess(features: tf.Tensor, lungs: tf.Tensor | None, reference: Reference | None) -> Assessment:
+    """Assesses a batch.
+
+    Args:
+        features: what `pipeline.suitability.features` computes, float32 (batch, features).
+        lungs: the lung attention, float32 (batch, height, width, 1); None if the model has none.
+        reference: what the training images are like; None if the run has none.
+    """
+    unknown = tf.fill(tf.shape(features)[:1], UNKNOWN)
+    lung_area = unknown if lungs is None else tf.reduce_mean(lungs, axis=(1, 2, 3))
+    if reference is None:
+        return Assessment(lung_area, unknown, tf.fill(tf.shape(unknown), ""))
+    familiarity = _familiarity(features, reference)
+    no_lungs = tf.constant(False) if lungs is None else lung_area < reference.smallest_lung_area
+    unfamiliar = tf.where(familiarity < FALSE_ALARMS, UNFAMILIAR, "")
+    return Assessment(lung_area, familiarity, tf.where(no_lungs, NO_LUNGS, unfamiliar))
+
+
+def _familiarity(features: tf.Tensor, reference: Reference) -> tf.Tensor:
+    whitened = features @ reference.whitening
+    class_means = tf.constant(reference.class_means @ reference.whitening)
+    distances = tf.reduce_min(tf.norm(whitened[:, None] - class_means, axis=-1), axis=1)
+    rank = tf.searchsorted(tf.constant(reference.distances), distances, side="right")
+    return 1 - tf.cast(rank, tf.float32) / np.float32(len(reference.distances))

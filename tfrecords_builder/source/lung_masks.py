@@ -1,0 +1,49 @@
+"""Finds and reads lung masks, which are laid out as the images: `split/CLASS/NAME.png` below their own folder."""
+
+import os
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfrecords_builder.decoding import UnreadableImage
+from tfrecords_builder.preprocessing import Preprocessing
+from tfrecords_builder.source.images import SourceImage, image_path, read_image
+
+FOLDER = "lungs"
+"""Folder of a synthetic source that holds the masks of its images."""
+_SMALLEST_LUNG = 128
+"""Gray level, 0 to 255, from which a pixel of a mask is lung."""
+
+
+def mask_path(folder: str, source: str) -> str:
+    """The path of the mask of an image, whether there is one or not."""
+    return image_path(folder, str(PurePosixPath(source.lstrip("/")).with_suffix(".png")))
+
+
+def count_masks(folder: str, images: Iterable[SourceImage]) -> int:
+    """How many of these images have a mask."""
+    return sum(os.path.lexists(mask_path(folder, image.source)) for image in images)
+
+
+def read_mask(path: str, preprocessing: Preprocessing) -> NDArray[np.bool_] | None:
+    """Reads a mask, and crops and resizes it as its image.
+
+    Args:
+        path: path of the mask, a gray image of any size.
+        preprocessing: the preprocessing of the images.
+
+    Returns:
+        bool (side, side), true in the lungs; None if there is no such file.
+
+    Raises:
+        OSError: if the file cannot be read.
+        UnreadableImage: if it is no image.
+    """
+    if not os.path.lexists(path):
+        return None
+    try:
+        return preprocessing.apply(read_image(path)) >= _SMALLEST_LUNG
+    except UnreadableImage as error:
+        raise UnreadableImage(f"its lung mask {path!r} cannot be read: {error}") from None
