@@ -126,7 +126,9 @@ class AcquisitionAugmentation(keras.layers.Layer):
             images = ops.where(replaced, other, images)
         if config.border_exchange:
             smallest, largest = (width * images.shape[1] for width in BORDER_WIDTHS)
-            width = smallest + (largest - smallest) * ops.reshape(draws["border_width"] + 1, (-1, 1, 1, 1)) / 2
+            width = (
+                smallest + (largest - smallest) * ops.reshape(draws["border_width"] + 1, (-1, 1, 1, 1)) / 2
+            )
             in_border = _distance_to_edge(images.shape[1]) < width
             replaced = chosen("border_exchange", config.border_exchange) & in_border
             images = ops.where(replaced, ops.roll(images, 1, axis=0), images)

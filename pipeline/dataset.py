@@ -71,8 +71,9 @@ def make_dataset(
 
     Returns:
         Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)); labels are 0 or 1. With
-        `lungs` it is one of ((image, lungs int8 (batch, side, side, 1)), label): the lungs are 1 in a lung, -1
-        outside, and 0 in images without a mask. Its cardinality is known, unless the first iteration has fewer batches than the others.
+        `lungs` it is one of ((image, lungs int8 (batch, side, side, 1)), label): the lungs are 1 in a lung,
+        -1 outside, and 0 in images without a mask. The cardinality is known, unless the first iteration has
+        fewer batches than the others.
 
     Raises:
         UserError: if the folder has no such records, too few for so many hosts, a shard that is missing or

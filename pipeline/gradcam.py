@@ -70,7 +70,8 @@ class GradcamConfig:
     """Draws which regions of X-rays count as evidence for the label that the model gives them.
 
     Writes one picture for each X-ray: the whole X-ray, and beside it the same X-ray with the heatmap over it.
-    Prints one line for each X-ray: label, probability of pneumonia, X-ray, picture.
+    Prints one line for each X-ray: label, probability of pneumonia, X-ray, picture, and a warning if no lungs
+    were found or the X-ray is unlike the training images.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -98,24 +99,34 @@ def main(config: GradcamConfig) -> None:
     import tensorflow as tf
 
     from pipeline import runs
-    from pipeline.explanation import GradCam, side_by_side
+    from pipeline.explanation import Explainer, side_by_side
     from tfrecords_builder.records import CLASS_NAMES
 
     refuse_unknown_files(config.output, PICTURES)
     loaded = runs.load(config.run)
     xrays = {path: _decoded(path, loaded.preprocessing) for path in config.images}
-    explain = GradCam(loaded.model)
+    explain = Explainer(loaded.model, loaded.reference)
     threshold = loaded.operating_point.threshold
     for number, (path, xray) in enumerate(xrays.items()):
         pixels = loaded.preprocessing.crop_and_resize(xray)
-        probabilities, heatmaps = explain(tf.constant(pixels[None, ..., None]), threshold)
-        probability = float(probabilities[0])
+        explained = explain(tf.constant(pixels[None, ..., None]), threshold)
+        probability = float(explained.probability[0])
+        warning = explained.assessment.warning.numpy()[0].decode()
         label = CLASS_NAMES[int(probability >= threshold)]
         caption = f"{label}  probability of pneumonia {probability:.3f}, threshold {threshold:.3f}"
-        picture = side_by_side(xray, heatmaps[0].numpy(), loaded.preprocessing, caption)
+        if warning:
+            caption += f"  WARNING: {warning}"
+        lungs = explained.assessment.lungs
+        picture = side_by_side(
+            xray,
+            explained.heatmap[0].numpy(),
+            loaded.preprocessing,
+            caption,
+            None if lungs is None else lungs[0, ..., 0].numpy(),
+        )
         target = storage.join(config.output, f"{number:04d}-{storage.shortened(Path(path).stem)}.png")
         storage.write(target, sign_png(cv2.imencode(".png", picture)[1].tobytes()))
-        print(f"{label}\t{probability:.4f}\t{path}\t{target}")  # noqa: T201
+        print(f"{label}\t{probability:.4f}\t{path}\t{target}\t{warning}".rstrip())  # noqa: T201
 
 
 def _decoded(path: str, preprocessing: "Preprocessing") -> "NDArray[np.uint8]":

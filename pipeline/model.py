@@ -105,7 +105,7 @@ def _convolutions(
     *,
     last_name: str,
 ) -> Any:
-    """The blocks of convolutions, with max-pooling between them; the last activation is called `last_name`."""
+    """The blocks of convolutions, with max-pooling between them. The last activation is `last_name`."""
     last = (len(config.filters) - 1, config.convolutions - 1)
     for block, channels in enumerate(config.filters):
         if block:
@@ -141,7 +141,9 @@ def _attend_to_lungs(features: Any, policy: keras.DTypePolicy, seeds: Iterator[i
         name=LUNG_LOGITS,
     )(features)
     attention = keras.layers.Activation("sigmoid", dtype="float32", name=LUNGS)(logits)
-    mean = ops.mean(attention, axis=(1, 2), keepdims=True)
+    mean = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name="mean_attention")(
+        attention
+    )
     weights = ops.divide(attention, ops.maximum(mean, SMALLEST_MEAN_ATTENTION))
     return keras.layers.Multiply(dtype=policy, name=FEATURES)([features, weights])
 

@@ -1,8 +1,8 @@
 """A run folder: everything that a training writes, and what later commands read.
 
 `config.json` (every setting), `environment.json` (versions, devices, git commit, seed, precision),
-`dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`, `reference.npz` (what the
-training images are like), `operating_point.json`, `evaluation/`.
+`dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`, `reference.npz` (what
+the training images are like), `operating_point.json`, `evaluation/`.
 """
 
 import dataclasses

@@ -27,6 +27,13 @@ LABEL = "label"
 """Name of the class, string (batch,), or INVALID_LABEL."""
 VALID = "valid"
 """Whether the image was decoded, bool (batch,)."""
+LUNG_AREA = "lung_area"
+"""Share of the image that the lungs take, float32 (batch,), 0 to 1, or UNKNOWN."""
+FAMILIARITY = "familiarity"
+"""Share of the validation images that are less typical of the training images, float32 (batch,), 0 to 1, or
+UNKNOWN."""
+WARNING = "warning"
+"""Why the model should not be asked about the image, string (batch,); empty if nothing was noticed."""
 HEATMAP = "heatmap"
 """How much each pixel counts as evidence for the label, float32 (batch, side, side), 0 to 1."""
 OVERLAY_BYTES = "overlay_bytes"
@@ -36,6 +43,9 @@ INVALID_LABEL = "INVALID"
 """Label of an image that the server could not decode."""
 INVALID_PROBABILITY = -1.0
 """Probability of an image that the server could not decode. NaN would make the REST reply invalid JSON."""
+
+UNKNOWN = -1.0
+"""LUNG_AREA and FAMILIARITY of an image that could not be decoded, and of a model that does not tell them."""
 
 # Files of a version's folder.
 EXTRA_ASSETS = "assets.extra"

@@ -3,14 +3,17 @@
 All take a batch of images:
 
 - `serving_default` takes `image_bytes`, string (batch,), encoded image files. It returns `probability`,
-  float32 (batch,), 0 to 1, `label`, string (batch,), NORMAL or PNEUMONIA, and `valid`, bool (batch,).
+  float32 (batch,), 0 to 1, `label`, string (batch,), NORMAL or PNEUMONIA, and `valid`, bool (batch,). It also
+  returns `lung_area` and `familiarity`, float32 (batch,), 0 to 1, and `warning`, string (batch,), empty
+  unless no lungs were found or the image is unlike the training images.
 - `gradcam` takes the same and returns the same, with `heatmap`, float32 (batch, side, side), 0 to 1, and
   `overlay_bytes`, string (batch,), PNG files.
 - `pixels` takes `image`, uint8 (batch, side, side, 1), preprocessed images. It returns `probability` and
   `label`.
 
-An image that cannot be decoded gets `valid` false, probability -1, label INVALID, a heatmap of zeros and an
-empty overlay. The other images of the batch are answered as if it were not there.
+An image that cannot be decoded gets `valid` false, probability, lung area and familiarity -1, label INVALID,
+no warning, a heatmap of zeros and an empty overlay. A model without lung attention has lung area -1, and one
+that an earlier version trained has familiarity -1. The other images of the batch are answered as if it were not there.
 
 Every request fails if the model's weights are not finite. The requests of the warm-up fail too, so no server
 lets such a version answer.
@@ -20,13 +23,12 @@ The graph holds no operation that needs Python, a library of custom operations, 
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from pipeline.explanation import GradCam, overlay
-from pipeline.operating_point import OperatingPoint
+from pipeline.explanation import Explainer, overlay
+from pipeline.runs import Run
+from pipeline.suitability.assessment import Assessment, Assessor
 from serving import names
-from tfrecords_builder import Preprocessing
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA
 
 _CPU = "/CPU:0"  # TensorFlow decodes images on CPUs only: a graph that asks for it on a GPU cannot be loaded
@@ -38,21 +40,18 @@ class ServedClassifier(tf.Module):
     """The classifier with its preprocessing, operating point and Grad-CAM, as the SavedModel holds it.
 
     Args:
-        model: float32 images (batch, side, side, 1), 0 to 255, to probabilities float32 (batch, 1).
-        preprocessing: turns an encoded image file into an image of the model's size.
-        operating_point: its threshold decides the label.
+        run: the finished run that is served.
     """
 
-    def __init__(
-        self, model: keras.Model, preprocessing: Preprocessing, operating_point: OperatingPoint
-    ) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__(name=names.MODEL_NAME)
-        self._model = model
-        self._preprocessing = preprocessing
-        self._threshold = operating_point.threshold
-        self._explain = GradCam(model)
-        self.variables_of_model = [variable.value for variable in model.variables]
-        side = preprocessing.image_size
+        self._model = run.model
+        self._preprocessing = run.preprocessing
+        self._threshold = run.operating_point.threshold
+        self._assess = Assessor(run.model, run.reference, run.model.outputs[0])
+        self._explain = Explainer(run.model, run.reference)
+        self.variables_of_model = [variable.value for variable in run.model.variables]
+        side = run.preprocessing.image_size
         encoded = tf.TensorSpec([None], tf.string, name=names.IMAGE_BYTES)
         pixels = tf.TensorSpec([None, side, side, 1], tf.uint8, name=names.IMAGE)
         self.serving_default = tf.function(self._predict, input_signature=[encoded])
@@ -69,37 +68,40 @@ class ServedClassifier(tf.Module):
 
     def _predict(self, image_bytes: tf.Tensor) -> Outputs:
         images, valid = self._decode(image_bytes)
-        return self._prediction(self._probability(images), valid)
+        probabilities, assessment = self._assess(images)
+        return self._prediction(_refuse_non_finite(probabilities[:, 0]), assessment, valid)
 
     def _predict_and_explain(self, image_bytes: tf.Tensor) -> Outputs:
         images, valid = self._decode(image_bytes)
-        probability, heatmap = self._explain(images, self._threshold)
-        probability = _refuse_non_finite(probability)
-        heatmap = tf.where(valid[:, None, None], heatmap, 0.0)
+        explained = self._explain(images, self._threshold)
+        heatmap = tf.where(valid[:, None, None], explained.heatmap, 0.0)
         with tf.device(_CPU):
             pictures = tf.map_fn(
-                tf.io.encode_png, overlay(images, heatmap), fn_output_signature=tf.TensorSpec([], tf.string)
+                tf.io.encode_png,
+                overlay(images, heatmap, explained.assessment.lungs),
+                fn_output_signature=tf.TensorSpec([], tf.string),
             )
-        return self._prediction(probability, valid) | {
+        probability = _refuse_non_finite(explained.probability)
+        return self._prediction(probability, explained.assessment, valid) | {
             names.HEATMAP: heatmap,
             names.OVERLAY_BYTES: tf.where(valid, pictures, ""),
         }
 
     def _predict_pixels(self, image: tf.Tensor) -> Outputs:
-        probability = self._probability(image)
+        probability = _refuse_non_finite(self._model(image, training=False)[:, 0])
         return {names.PROBABILITY: probability, names.LABEL: self._label(probability)}
-
-    def _probability(self, images: tf.Tensor) -> tf.Tensor:
-        return _refuse_non_finite(self._model(images, training=False)[:, 0])
 
     def _label(self, probability: tf.Tensor) -> tf.Tensor:
         return tf.where(probability >= self._threshold, CLASS_NAMES[PNEUMONIA], CLASS_NAMES[NORMAL])
 
-    def _prediction(self, probability: tf.Tensor, valid: tf.Tensor) -> Outputs:
+    def _prediction(self, probability: tf.Tensor, assessment: Assessment, valid: tf.Tensor) -> Outputs:
         return {
             names.PROBABILITY: tf.where(valid, probability, names.INVALID_PROBABILITY),
             names.LABEL: tf.where(valid, self._label(probability), names.INVALID_LABEL),
             names.VALID: valid,
+            names.LUNG_AREA: tf.where(valid, assessment.lung_area, names.UNKNOWN),
+            names.FAMILIARITY: tf.where(valid, assessment.familiarity, names.UNKNOWN),
+            names.WARNING: tf.where(valid, assessment.warning, ""),
         }
 
     def _decode(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

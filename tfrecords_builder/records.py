@@ -56,7 +56,7 @@ def num_packed_bytes(side: int) -> int:
 
 
 def pack_lungs(mask: NDArray[np.bool_]) -> bytes:
-    """Packs a mask (side, side), true in the lungs: row by row, eight pixels a byte, the highest bit first."""
+    """Packs a mask (side, side), true in the lungs: by rows, eight pixels a byte, the highest bit first."""
     return np.packbits(mask).tobytes()
 
 

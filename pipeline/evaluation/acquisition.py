@@ -68,6 +68,8 @@ CHANGES: dict[str, Change] = {
     "noise 0.03": _noise(0.03),
     "wider x 1.1": _affine(1.1, 1.0, 0),
     "taller x 1.1": _affine(1.0, 1.1, 0),
+    "aspect x 1.3": _affine(1.3**0.5, 1.3**-0.5, 0),
+    "aspect / 1.3": _affine(1.3**-0.5, 1.3**0.5, 0),
     "turned 5 degrees": _affine(1.0, 1.0, 5),
 }
 """The changes by the names that `metrics.json` and the page give them."""

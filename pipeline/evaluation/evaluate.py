@@ -10,14 +10,17 @@ from pipeline import runs
 from pipeline.evaluation import (
     counts,
     discrimination,
+    exchanges,
     explanations,
     page,
     robustness,
     subtypes,
     thresholds,
+    warnings,
 )
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import predict_split
+from pipeline.input.arrays import load_lungs
 from pipeline.runs import Run
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
@@ -37,6 +40,8 @@ PARTS: tuple[Callable[[Subject], Part], ...] = (
     subtypes.measure_part,
     robustness.measure_part,
     explanations.measure_part,
+    exchanges.measure_part,
+    warnings.measure_part,
 )
 """The parts of an evaluation, in the order of `metrics.json` and of the page."""
 
@@ -71,7 +76,7 @@ def evaluate(run_folder: str, records: str, split: Split = "test", batch_size: i
     run = runs.load(run_folder)
     _refuse_records_that_do_not_fit(run, records, split)
     predictions, images = predict_split(run, records, split, batch_size)
-    subject = Subject(run, images, predictions, batch_size)
+    subject = Subject(run, images, predictions, batch_size, *load_lungs(records, split))
     parts = [measure_part(subject) for measure_part in PARTS]
     metrics = collect_metrics(parts)
     _write(folder, subject, parts, metrics)

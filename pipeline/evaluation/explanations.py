@@ -1,20 +1,23 @@
-"""Where the model looks: Grad-CAM heatmaps of all images, summed batch by batch, and a few examples.
+"""Where the model looks: Grad-CAM heatmaps of all images, measured batch by batch, and a few examples.
 
-Only the sums and the heatmaps of the examples stay in memory.
+Only sums, a few numbers of each image, and the heatmaps of the examples stay in memory.
 """
 
 import dataclasses
 import math
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.evaluation import heat_in_lungs
 from pipeline.evaluation.drawing import new_figure, to_png
+from pipeline.evaluation.heat_in_lungs import HeatInLungs, HeatOfImages
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
-from pipeline.explanation import COLORMAP, GradCam, overlay
+from pipeline.explanation import COLORMAP, Explainer, overlay
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA
 
@@ -38,6 +41,8 @@ class Explanations:
     """The figures of this part."""
 
     gradcam: Heat
+    heat_in_lungs: dict[str, HeatInLungs]
+    """By group of images; empty if the records have no lung masks."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,35 +54,55 @@ class HeatSums:
     images_without_heat: int
     examples: dict[int, NDArray[np.float32]]
     """Heatmaps (side, side), by the position of their image in the split."""
+    found_lungs: dict[int, NDArray[np.float32] | None]
+    """The lung attention (height, width, 1) of the same images; None if the model has none."""
+    in_lungs: HeatOfImages
+    """What is measured in each image."""
 
 
 def sum_heatmaps(
-    predictions: Predictions, batches: Iterable[NDArray[np.float32]], examples: Collection[int]
+    predictions: Predictions,
+    batches: Iterable[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
+    lungs: NDArray[np.bool_],
+    has_lungs: NDArray[np.bool_],
+    examples: Collection[int],
 ) -> HeatSums:
     """Adds up heatmaps.
 
     Args:
         predictions: what was predicted for the images.
-        batches: heatmaps (batch, side, side) of all images, in their order.
+        batches: heatmaps (batch, side, side) and lung attention (batch, height, width, 1), or None, of all
+            images, in their order.
+        lungs: lung masks of the records, (n, side, side).
+        has_lungs: whether a record has a mask, (n,).
         examples: positions of the images whose heatmaps are kept.
     """
     of_class: NDArray[np.float64] = np.zeros((len(CLASS_NAMES), 1, 1))
     images_without_heat = begin = 0
     kept: dict[int, NDArray[np.float32]] = {}
-    for heatmaps in batches:
-        labels = predictions.labels[begin : begin + len(heatmaps)]
+    found_lungs: dict[int, NDArray[np.float32] | None] = {}
+    in_lungs = []
+    for heatmaps, attention in batches:
+        batch = slice(begin, begin + len(heatmaps))
+        labels = predictions.labels[batch]
+        in_lungs.append(heat_in_lungs.measure_images(heatmaps, lungs[batch], has_lungs[batch]))
         of_class = of_class + [
             heatmaps[labels == label].sum(axis=0, dtype=np.float64) for label in (NORMAL, PNEUMONIA)
         ]
         images_without_heat += int((heatmaps.max(axis=(1, 2)) == 0).sum())
         # Copies, as a slice would keep its whole batch in memory.
         kept |= {begin + i: heatmap.copy() for i, heatmap in enumerate(heatmaps) if begin + i in examples}
+        found_lungs |= {
+            begin + i: None if attention is None else attention[i].copy()
+            for i in range(len(heatmaps))
+            if begin + i in examples
+        }
         begin += len(heatmaps)
-    return HeatSums(of_class, images_without_heat, kept)
+    return HeatSums(of_class, images_without_heat, kept, found_lungs, heat_in_lungs.join(in_lungs))
 
 
-def measure(sums: HeatSums) -> Explanations:
-    """Measures how much of the heat lies in the border."""
+def measure(sums: HeatSums, predictions: Predictions) -> Explanations:
+    """Measures how much of the heat lies in the border, and how much in the lungs."""
     heat = sums.of_class.sum(axis=0)
     side = len(heat)
     margin = max(1, side // 10)
@@ -87,7 +112,10 @@ def measure(sums: HeatSums) -> Explanations:
             share_of_heat_in_border=float(1 - inner.sum() / heat.sum()) if heat.any() else math.nan,
             share_of_area_in_border=1 - (1 - 2 * margin / side) ** 2,
             images_without_heat=sums.images_without_heat,
-        )
+        ),
+        heat_in_lungs.measure(sums.in_lungs, predictions)
+        if np.isfinite(sums.in_lungs.share_of_area).any()
+        else {},
     )
 
 
@@ -113,10 +141,10 @@ def measure_part(subject: Subject) -> Part:
     predictions = subject.predictions
     examples = choose_examples(predictions)
     positions = {position for kind in examples.values() for position in kind}
-    sums = sum_heatmaps(predictions, _explain(subject), positions)
+    sums = sum_heatmaps(predictions, _explain(subject), subject.lungs, subject.has_lungs, positions)
     return Part(
         "explanations",
-        measure(sums),
+        measure(sums, predictions),
         pictures={
             "gradcam_mean.png": _draw_mean_heat(predictions, sums),
             "gradcam_examples.png": _draw_examples(subject, examples, sums),
@@ -124,13 +152,15 @@ def measure_part(subject: Subject) -> Part:
     )
 
 
-def _explain(subject: Subject) -> Iterator[NDArray[np.float32]]:
-    """Heatmaps (batch, side, side) of all images, batch by batch."""
-    explain = tf.function(GradCam(subject.run.model))
+def _explain(subject: Subject) -> Iterator[tuple[NDArray[np.float32], Any]]:
+    """Heatmaps and lung attention of all images, batch by batch."""
+    explain = tf.function(Explainer(subject.run.model, subject.run.reference))
     begins = range(0, len(subject.images), subject.batch_size)
     for begin in progress(begins, len(begins), "explaining batches"):
         batch = subject.images[begin : begin + subject.batch_size]
-        yield explain(batch, subject.predictions.threshold)[1].numpy()
+        explained = explain(batch, subject.predictions.threshold)
+        lungs = explained.assessment.lungs
+        yield explained.heatmap.numpy(), None if lungs is None else lungs.numpy()
 
 
 def _draw_mean_heat(predictions: Predictions, sums: HeatSums) -> bytes:
@@ -155,6 +185,8 @@ def _draw_examples(subject: Subject, examples: dict[str, list[int]], sums: HeatS
                 continue
             position = positions[column]
             image, heatmap = subject.images[position], sums.examples[position]
-            axes.imshow(overlay(tf.constant(image[None]), tf.constant(heatmap[None])).numpy()[0])
+            lungs = sums.found_lungs[position]
+            outlined = None if lungs is None else tf.constant(lungs[None])
+            axes.imshow(overlay(tf.constant(image[None]), tf.constant(heatmap[None]), outlined).numpy()[0])
             axes.set_title(f"{kind}, {subject.predictions.probabilities[position]:.3f}", fontsize=9)
     return to_png(figure)

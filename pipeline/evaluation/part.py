@@ -26,6 +26,10 @@ class Subject:
     predictions: Predictions
     batch_size: int
     """Images that the model computes at once."""
+    lungs: NDArray[np.bool_]
+    """Lung masks of the records (n, side, side), true in the lungs."""
+    has_lungs: NDArray[np.bool_]
+    """Whether the record of an image has a lung mask, (n,)."""
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The run's probabilities of pneumonia (batch,) for images (batch, side, side, 1), 0 to 255."""

@@ -4,10 +4,12 @@ import dataclasses
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.input.arrays import load_arrays, load_origins
 from pipeline.runs import Run
+from pipeline.suitability.assessment import UNKNOWN, Assessment, Assessor
 from tfrecords_builder import storage
 from tfrecords_builder.records import CLASS_NAMES, Split
 
@@ -33,9 +35,25 @@ class Predictions:
     """Identifier of each image's patient."""
     subtypes: tuple[str, ...]
     """`bacteria`, `virus` or empty for each image."""
+    lung_areas: NDArray[np.float32]
+    """Share of each image that the lungs take, 0 to 1, or -1 if the model does not tell it, (n,)."""
+    familiarities: NDArray[np.float32]
+    """Share of the validation images that are less typical of the training images, 0 to 1, or -1 if the run
+    does not tell it, (n,)."""
+    warnings: tuple[str, ...]
+    """Why the model should not be asked about each image; empty if nothing was noticed."""
 
     def __post_init__(self) -> None:
-        columns = (self.labels, self.probabilities, self.sources, self.patients, self.subtypes)
+        columns = (
+            self.labels,
+            self.probabilities,
+            self.sources,
+            self.patients,
+            self.subtypes,
+            self.lung_areas,
+            self.familiarities,
+            self.warnings,
+        )
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"all fields must be of one length. Received: {[len(c) for c in columns]}")
 
@@ -46,7 +64,16 @@ class Predictions:
 
     def to_csv(self) -> str:
         """The text of `predictions.csv`: one row per image."""
-        columns = (self.sources, self.patients, self.subtypes, self.labels, self.probabilities)
+        columns = (
+            self.sources,
+            self.patients,
+            self.subtypes,
+            self.labels,
+            self.probabilities,
+            self.lung_areas,
+            self.familiarities,
+            self.warnings,
+        )
         return storage.to_csv(
             [
                 {
@@ -55,10 +82,19 @@ class Predictions:
                     "subtype": subtype,
                     "label": CLASS_NAMES[int(label)],
                     "probability": f"{probability:.6f}",
+                    "lung_area": _text(lung_area),
+                    "familiarity": _text(familiarity),
+                    "warning": warning,
                 }
-                for source, patient, subtype, label, probability in zip(*columns, strict=True)
+                for source, patient, subtype, label, probability, lung_area, familiarity, warning in zip(
+                    *columns, strict=True
+                )
             ]
         )
+
+
+def _text(share: float) -> str:
+    return "" if share == UNKNOWN else f"{share:.6f}"
 
 
 def predict_split(
@@ -80,16 +116,32 @@ def predict_split(
     """
     images, labels = (np.asarray(array) for array in load_arrays(records, split))
     origins = load_origins(records, split)
+    probabilities, assessment = _predict_and_assess(run, images, batch_size)
     predictions = Predictions(
         split=split,
         labels=labels,
-        probabilities=predict_probabilities(run.model, images, batch_size),
+        probabilities=probabilities,
         threshold=run.operating_point.threshold,
         sources=tuple(origin["source"] for origin in origins),
         patients=tuple(origin["patient"] for origin in origins),
         subtypes=tuple(origin["subtype"] for origin in origins),
+        lung_areas=assessment.lung_area.numpy(),
+        familiarities=assessment.familiarity.numpy(),
+        warnings=tuple(warning.decode() for warning in assessment.warning.numpy()),
     )
     return predictions, images
+
+
+def _predict_and_assess(
+    run: Run, images: NDArray[np.uint8], batch_size: int
+) -> tuple[NDArray[np.float32], Assessment]:
+    """The probabilities of pneumonia (n,), and the assessment of all images without their lungs."""
+    assess = tf.function(Assessor(run.model, run.reference, run.model.outputs[0]))
+    batches = [assess(images[begin : begin + batch_size]) for begin in range(0, len(images), batch_size)]
+    columns = [(found.lung_area, found.familiarity, found.warning) for _, found in batches]
+    lung_area, familiarity, warning = (tf.concat(column, axis=0) for column in zip(*columns, strict=True))
+    probabilities = np.concatenate([output[:, 0] for output, _ in batches])
+    return probabilities, Assessment(lung_area, familiarity, warning, lungs=None)
 
 
 def predict_probabilities(

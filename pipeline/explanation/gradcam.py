@@ -38,7 +38,19 @@ class GradCam:
             Probabilities of pneumonia, float32 (batch,), and heatmaps, float32 (batch, side, side), 0 to 1.
             The maximum of a heatmap is 1, or 0 where nothing counts as evidence for the label.
         """
-        features = tf.cast(self._convolutions(images, training=False), tf.float32)
+        return self.explain(self._convolutions(images, training=False), tf.shape(images)[1:3], threshold)
+
+    def explain(
+        self, features: tf.Tensor, size: tf.Tensor | tuple[int, int], threshold: float
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes the same from the output of FEATURES.
+
+        Args:
+            features: (batch, height, width, channels).
+            size: height and width of the heatmaps, in pixels.
+            threshold: probability from which the label is PNEUMONIA.
+        """
+        features = tf.cast(features, tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(features)
             logit = self._head(features, training=False)[:, 0]
@@ -47,5 +59,5 @@ class GradCam:
         towards_label = tf.where(probability >= threshold, 1.0, -1.0)[:, None, None, None]
         weights = tf.reduce_mean(gradients * towards_label, axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
-        heat = tf.image.resize(heat, tf.shape(images)[1:3], method="bilinear")[..., 0]
+        heat = tf.image.resize(heat, size, method="bilinear")[..., 0]
         return probability, heat / (tf.reduce_max(heat, axis=(1, 2), keepdims=True) + _EPSILON)

@@ -1,4 +1,4 @@
-"""Lung masks of batches: unpacks the bits of the records into numbers that a training can warp and average."""
+"""Lung masks of batches: unpacks the bits of the records into numbers that a training can average."""
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,9 @@ def unpack(packed: tf.Tensor, known: tf.Tensor, side: int) -> tf.Tensor:
     Returns:
         int8 (batch, side, side, 1): 1 in a lung, -1 outside, 0 in images without a mask.
     """
-    pixels = tf.reshape(tf.gather(tf.constant(_BITS_OF_BYTE), tf.cast(packed, tf.int32)), (-1, 8 * packed.shape[1]))
+    pixels = tf.reshape(
+        tf.gather(tf.constant(_BITS_OF_BYTE), tf.cast(packed, tf.int32)), (-1, 8 * packed.shape[1])
+    )
     masks = tf.reshape(pixels[:, : side * side], (-1, side, side, 1))
     return masks * tf.cast(known, tf.int8)[:, None, None, None]
 

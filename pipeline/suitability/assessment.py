@@ -1,10 +1,12 @@
-"""Lung area, familiarity and warning of images, as TensorFlow operations that the exported graph runs, too."""
+"""Lung area, familiarity and warning of images. The exported graph runs these operations, too."""
 
-import dataclasses
+from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.suitability.features import Network
 from pipeline.suitability.reference import FALSE_ALARMS, Reference
 
 NO_LUNGS = "no lungs found"
@@ -13,9 +15,8 @@ UNKNOWN = -1.0
 """Lung area of a model without lung attention, and familiarity of a run without a reference."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Assessment:
-    """What is said about each image of a batch beside its probability."""
+class Assessment(NamedTuple):
+    """What is said about each image of a batch beside its probability. A `tf.function` may return it."""
 
     lung_area: tf.Tensor
     """Share of the image that the lungs take, 0 to 1, float32 (batch,); UNKNOWN without lung attention."""
@@ -24,6 +25,27 @@ class Assessment:
     UNKNOWN without a reference."""
     warning: tf.Tensor
     """NO_LUNGS, UNFAMILIAR or empty, string (batch,)."""
+    lungs: tf.Tensor | None
+    """The lung attention, float32 (batch, height, width, 1), 0 to 1; None if the model has none."""
+
+
+class Assessor:
+    """Computes an output of a classifier, and assesses the images in the same pass through the network.
+
+    Args:
+        model: a classifier that `pipeline.model.build_model` made.
+        reference: what the training images are like; None if the run has none.
+        output: the output of one of its layers.
+    """
+
+    def __init__(self, model: keras.Model, reference: Reference | None, output: keras.KerasTensor) -> None:
+        self._network = Network(model, output)
+        self._reference = reference
+
+    def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, Assessment]:
+        """Computes the output for images (batch, side, side, 1), 0 to 255, and assesses them."""
+        output, features, lungs = self._network(images)
+        return output, assess(features, lungs, self._reference)
 
 
 def assess(features: tf.Tensor, lungs: tf.Tensor | None, reference: Reference | None) -> Assessment:
@@ -37,11 +59,11 @@ def assess(features: tf.Tensor, lungs: tf.Tensor | None, reference: Reference | 
     unknown = tf.fill(tf.shape(features)[:1], UNKNOWN)
     lung_area = unknown if lungs is None else tf.reduce_mean(lungs, axis=(1, 2, 3))
     if reference is None:
-        return Assessment(lung_area, unknown, tf.fill(tf.shape(unknown), ""))
+        return Assessment(lung_area, unknown, tf.fill(tf.shape(unknown), ""), lungs)
     familiarity = _familiarity(features, reference)
     no_lungs = tf.constant(False) if lungs is None else lung_area < reference.smallest_lung_area
     unfamiliar = tf.where(familiarity < FALSE_ALARMS, UNFAMILIAR, "")
-    return Assessment(lung_area, familiarity, tf.where(no_lungs, NO_LUNGS, unfamiliar))
+    return Assessment(lung_area, familiarity, tf.where(no_lungs, NO_LUNGS, unfamiliar), lungs)
 
 
 def _familiarity(features: tf.Tensor, reference: Reference) -> tf.Tensor:

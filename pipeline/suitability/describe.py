@@ -8,14 +8,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.dataset import make_dataset
-from pipeline.model import LUNGS, has_lung_attention
-from pipeline.suitability.features import add_features
+from pipeline.model import has_lung_attention
+from pipeline.suitability.features import Network
 from pipeline.suitability.reference import Reference, fit
 from tfrecords_builder.records import Split
 
 MAX_IMAGES = 20_000
-"""So many images of a split are enough. Records are shuffled when they are built, so that the first are a fair
-sample."""
+"""So many images of a split are enough. Records are shuffled when they are built, so that the first are a
+fair sample."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,12 +42,11 @@ def describe_training_images(model: keras.Model, records: str, batch_size: int) 
 
 
 def _describe(model: keras.Model, records: str, split: Split, batch_size: int) -> _Described:
-    lungs = [model.get_layer(LUNGS).output] if has_lung_attention(model) else []
-    compute = tf.function(add_features(model, *lungs))
+    compute = tf.function(Network(model, model.outputs[0]))
     batches = make_dataset(records, split, batch_size=batch_size, training=False, reader="streamed")
     rows = []
     for images, labels in batches.take(-(-MAX_IMAGES // batch_size)):
-        *attention, features = compute(images, training=False)
-        areas = attention[0] if attention else tf.zeros((len(labels), 1, 1, 1))
-        rows.append((features.numpy(), labels.numpy(), tf.reduce_mean(areas, (1, 2, 3)).numpy()))
+        _, features, lungs = compute(images)
+        areas = np.zeros(len(labels)) if lungs is None else lungs.numpy().mean(axis=(1, 2, 3))
+        rows.append((features.numpy(), labels.numpy(), areas))
     return _Described(*(np.concatenate(column) for column in zip(*rows, strict=True)))

@@ -127,7 +127,7 @@ def _fit_from(
 
 
 def _finish(config: TrainConfig) -> None:
-    """Writes what the training images are like and the threshold of the best model; then the run is finished."""
+    """Writes what the training images are like, and last the threshold. With it the run is finished."""
     model = storage.read_with(storage.join(config.run, runs.MODEL), keras.saving.load_model)
     describe_training_images(model, config.records, config.batch_size).save(config.run)
     _choose_operating_point(config, model)

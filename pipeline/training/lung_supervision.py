@@ -8,10 +8,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("chest_xray_pipeline")
 class LungSupervision(keras.layers.Layer):
-    """Keras layer that adds the loss of the lung attention in training, and returns the probabilities as given.
+    """Keras layer that adds the loss of the lung attention in training, and returns the probabilities.
 
-    The loss is the mean cross-entropy between the attention of each place and the share of lung in the part of
-    the image that it covers. It is not added in validation, so that the validation loss is that of the
+    The loss is the mean cross-entropy between the attention of each place and the share of lung in the part
+    of the image that it covers. It is not added in validation, so that the validation loss is that of the
     classification alone.
 
     Args:

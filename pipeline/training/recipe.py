@@ -7,7 +7,7 @@ they train in the same way.
 import dataclasses
 import logging
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
@@ -32,6 +32,8 @@ AUC_THRESHOLDS = 2000
 """Keras's default of 200 is too few where most probabilities are close to 0 or 1."""
 AVERAGED_FRACTION = 0.1
 """The moving average of the weights covers at most about this fraction of all training steps."""
+
+ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ def build_classifier(config: TrainConfig, image_size: int, precision: Precision)
     )
 
 
-def resolve_attention(config: TrainConfig, content: Manifest) -> TrainConfig:
+def resolve_attention(config: ConfigT, content: Manifest) -> ConfigT:
     """Replaces the attention `auto` by `lungs` if the records of train have lung masks, else by `none`.
 
     Args:
@@ -132,7 +134,9 @@ def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Mode
     if not has_lung_attention(classifier):
         return AugmentedClassifier(images, classifier(augmentation(images)))
     lungs = keras.Input(classifier.input_shape[1:], name="lungs")
-    classify = keras.Model(classifier.inputs, [classifier.outputs[0], classifier.get_layer(LUNG_LOGITS).output])
+    classify = keras.Model(
+        classifier.inputs, [classifier.outputs[0], classifier.get_layer(LUNG_LOGITS).output]
+    )
     moved_images, moved_lungs = augmentation(images, lungs)
     probability, lung_logits = classify(moved_images)
     supervision = LungSupervision(config.lung_loss, dtype="float32")
@@ -211,8 +215,8 @@ def training_data(config: TrainConfig, first_epoch: int = 0, first_batch: int = 
         first_batch: the batch of that epoch to start with, counted from 0.
 
     Returns:
-        Dataset of (images uint8 (batch, side, side, 1), labels float32 (batch,)); labels are 0 or 1. With lung
-        attention it is one of ((images, lungs), labels), as of `pipeline.dataset.make_dataset`.
+        Dataset of (images uint8 (batch, side, side, 1), labels float32 (batch,)); labels are 0 or 1. With
+        lung attention it is one of ((images, lungs), labels), as of `pipeline.dataset.make_dataset`.
     """
     return make_dataset(
         config.records,

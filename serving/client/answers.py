@@ -32,6 +32,13 @@ class Prediction:
     """Whether the image could be read and decoded."""
     reason: str = ""
     """Why the image is not valid; empty if it is valid."""
+    lung_area: float | None = None
+    """Share of the image that the lungs take, 0 to 1; None if the model does not tell it."""
+    familiarity: float | None = None
+    """Share of the validation images that are less typical of the training images than this one, 0 to 1; None
+    if the model does not tell it."""
+    warning: str = ""
+    """Why the model should not be asked about the image; empty if it noticed nothing."""
 
     signature: ClassVar[str] = names.DEFAULT_SIGNATURE
 
@@ -43,17 +50,40 @@ class Prediction:
             KeyError: if an output is missing.
             ValueError: if the outputs have different numbers of images.
         """
+        probabilities = outputs[names.PROBABILITY]
+        unknown = [names.UNKNOWN] * len(
+            probabilities
+        )  # exports of earlier versions do not have these outputs
+        rows = zip(
+            probabilities,
+            outputs[names.LABEL],
+            outputs[names.VALID],
+            outputs.get(names.LUNG_AREA, unknown),
+            outputs.get(names.FAMILIARITY, unknown),
+            outputs.get(names.WARNING, [""] * len(probabilities)),
+            strict=True,
+        )
         return [
-            cls(float(probability), str(label), bool(valid), "" if valid else REFUSED_BY_SERVER)
-            for probability, label, valid in zip(
-                outputs[names.PROBABILITY], outputs[names.LABEL], outputs[names.VALID], strict=True
+            cls(
+                probability=float(probability),
+                label=str(label),
+                valid=bool(valid),
+                reason="" if valid else REFUSED_BY_SERVER,
+                lung_area=_known(lung_area),
+                familiarity=_known(familiarity),
+                warning=str(warning),
             )
+            for probability, label, valid, lung_area, familiarity, warning in rows
         ]
 
     @classmethod
     def invalid(cls, reason: str) -> Self:
         """The answer about an image that the client does not send, for this reason."""
         return cls(names.INVALID_PROBABILITY, names.INVALID_LABEL, valid=False, reason=reason)
+
+
+def _known(share: float) -> float | None:
+    return None if share == names.UNKNOWN else float(share)
 
 
 def _no_heatmap() -> NDArray[np.float32]:

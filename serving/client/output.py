@@ -17,7 +17,17 @@ from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, refuse_unknown_files, sign_png
 
-_COLUMNS = ("file", "probability", "label", "valid", "reason", "overlay")
+_COLUMNS = (
+    "file",
+    "probability",
+    "label",
+    "valid",
+    "reason",
+    "overlay",
+    "lung_area",
+    "familiarity",
+    "warning",
+)
 _OVERLAYS = OwnedFiles("a folder of overlays", {r"[^/]+\.png": PNG_SIGNATURE})
 _WIDTH_OF_FILES = 10_000  # characters of a line that goes to a file or a pipe: no path is folded there
 
@@ -40,6 +50,7 @@ class Table:
         self._table.add_column("file", overflow="fold")
         self._table.add_column("probability", justify="right")
         self._table.add_column("label")
+        self._table.add_column("warning")
         if with_overlays:
             self._table.add_column("overlay", overflow="fold")
 
@@ -47,7 +58,7 @@ class Table:
         """See `Output.add`."""
         probability = f"{answer.probability:.4f}" if answer.valid else ""
         label = answer.label if answer.valid else f"{answer.label}: {answer.reason}"
-        cells = (printable(file), probability, label, printable(overlay or ""))
+        cells = (printable(file), probability, label, answer.warning, printable(overlay or ""))
         self._table.add_row(*(rich.markup.escape(cell) for cell in cells[: len(self._table.columns)]))
 
     def close(self) -> None:
@@ -93,7 +104,17 @@ class Csv:
 def _row(file: str, answer: Prediction, overlay: str | None) -> dict[str, str | float | bool | None]:
     # An image without an answer has no probability: the API's -1 would enter the means of whoever reads this.
     probability = answer.probability if answer.valid else None
-    values = (file, probability, answer.label, answer.valid, answer.reason, overlay)
+    values = (
+        file,
+        probability,
+        answer.label,
+        answer.valid,
+        answer.reason,
+        overlay,
+        answer.lung_area,
+        answer.familiarity,
+        answer.warning,
+    )
     return dict(zip(_COLUMNS, values, strict=True))
 
 

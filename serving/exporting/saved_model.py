@@ -29,7 +29,7 @@ def write(run: Run, folder: str) -> None:
         run: the run whose model is written.
         folder: the new folder of the version; a path or a URL.
     """
-    served = ServedClassifier(run.model, run.preprocessing, run.operating_point)
+    served = ServedClassifier(run)
     tf.saved_model.save(served, folder, signatures=served.signatures())
     write_warm_up(run.preprocessing, folder)
     _write_origin(run, storage.join(folder, EXTRA_ASSETS, "run"))

@@ -1,4 +1,4 @@
-"""Finds and reads lung masks, which are laid out as the images: `split/CLASS/NAME.png` below their own folder."""
+"""Finds and reads lung masks, which lie below a folder of their own as the images do below theirs."""
 
 import os
 from collections.abc import Iterable
