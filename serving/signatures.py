@@ -13,7 +13,8 @@ All take a batch of images:
 
 An image that cannot be decoded gets `valid` false, probability, lung area and familiarity -1, label INVALID,
 no warning, a heatmap of zeros and an empty overlay. A model without lung attention has lung area -1, and one
-that an earlier version trained has familiarity -1. The other images of the batch are answered as if it were not there.
+that an earlier version trained has familiarity -1. The other images of the batch are answered as if it were
+not there.
 
 Every request fails if the model's weights are not finite. The requests of the warm-up fail too, so no server
 lets such a version answer.

@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "serving": {"serving", "pipeline", "tfrecords_builder"},
 }
 FOLDERS = {
-    "tfrecords_builder": {"audit", "building", "cli", "decoding", "source"},
-    "pipeline": {"benchmark", "evaluation", "explanation", "input", "training"},
+    "tfrecords_builder": {"audit", "building", "cli", "decoding", "lungs", "source"},
+    "pipeline": {"benchmark", "evaluation", "explanation", "input", "suitability", "training"},
     "tuning": set(),
     "serving": {"client", "config", "exporting", "load", "server"},
 }

@@ -30,7 +30,7 @@ class Preprocessing:
         ValueError: if a setting is out of range.
     """
 
-    image_size: int = 64
+    image_size: int = 96
     """Side of the square image that the model sees, in pixels."""
     border: float = 0.08
     """Fraction of the height that is cropped at the top and again at the bottom, and fraction of the width

@@ -93,7 +93,7 @@ class AugmentationConfig:
     border_exchange: float = 0.5
     """Fraction of the images whose outermost ring is replaced by that of another image of the batch, so that
     the border tells nothing of the class. The ring is 4 to 14 % of the side wide."""
-    surroundings_exchange: float = 0.0
+    surroundings_exchange: float = 0.3
     """Fraction of the images in which everything outside the lungs is replaced by what another image of the
     batch has there, at the same mean brightness. It needs lung masks."""
 

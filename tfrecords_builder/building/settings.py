@@ -13,8 +13,6 @@ from tfrecords_builder.records import Encoding, LungMasks
 from tfrecords_builder.source.settings import SourceOptions
 from tfrecords_builder.source.table_rows import is_table
 
-DEFAULT_LUNGS = "none"
-
 
 @dataclasses.dataclass(frozen=True)
 class BuildConfig:
@@ -37,9 +35,9 @@ class BuildConfig:
     )
     encoding: Encoding = "raw"
     """How images are stored: as raw pixels (fastest to read), as PNG, or as JPEG of quality 95 (smallest)."""
-    lungs: Annotated[str, tyro.conf.arg(metavar="DIR|auto|none")] = DEFAULT_LUNGS
-    """Lung masks to store with the images. From them a classifier learns to look at the lungs. `auto` lets the
-    lung finder draw them. DIR is a folder of masks that are laid out as the images,
+    lungs: Annotated[str, tyro.conf.arg(metavar="DIR|auto|none")] = "auto"
+    """Lung masks to store with the images. From them a classifier learns to look at the lungs. `auto` lets
+    the lung finder draw them. DIR is a folder of masks that are laid out as the images,
     DIR/{train,val,test}/{NORMAL,PNEUMONIA}/NAME.png, white in the lungs. `none` stores none."""
     val_fraction: float = 0.1
     """Fraction, 0 to 0.5, of the images of train and val that becomes val, drawn by patient and stratified by

@@ -12,6 +12,9 @@ from tfrecords_builder.lungs.finder import SIDE
 CHANNELS = (8, 16, 32, 48)
 """Channels of the levels; max-pooling halves the side between two of them."""
 
+PRODUCER = "tfrecords_builder.lungs.train"
+"""What the file names as its producer."""
+
 _OPSET = 13  # of ONNX; OpenCV reads it
 _IR_VERSION = 8
 
@@ -68,7 +71,7 @@ def to_onnx(network: keras.Model) -> bytes:
         weights,
     )
     opset = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION)
+    model = helper.make_model(graph, producer_name=PRODUCER, opset_imports=opset, ir_version=_IR_VERSION)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

@@ -21,6 +21,7 @@ def mapped(encoded):
         (memoryview(b"".join(encoded)),),
         [0] * len(encoded),
         list(zip([0, *ends[:-1]], ends, strict=True)),
+        [(0, 0)] * len(encoded),
         np.zeros(len(encoded), np.float32),
     )
 
