@@ -1,5 +1,6 @@
 """Records and a training for tests: bright spots in noise, which a small network learns in seconds."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from pipeline.training.settings import ModelConfig, TrainConfig
 from tfrecords_builder import Preprocessing
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.records import CLASS_NAMES, Record, serialize, shard_name
+from tfrecords_builder.records import CLASS_NAMES, Record, pack_lungs, serialize, shard_name
 
 SIDE = 32
 
@@ -27,6 +28,13 @@ def bright_spots(count: int, seed: int, side: int = SIDE) -> tuple[np.ndarray, n
     return images, labels
 
 
+def middle(side: int = SIDE) -> np.ndarray:
+    """The lung mask of every image of bright spots: the middle, in which all spots lie."""
+    mask = np.zeros((side, side), bool)
+    mask[side // 8 : side - side // 8, side // 8 : side - side // 8] = True
+    return mask
+
+
 def write_records(
     folder: Path,
     counts: dict[str, int],
@@ -35,6 +43,7 @@ def write_records(
     encoding: str = "raw",
     border: float = 0.1,
     side: int = SIDE,
+    lungs: bool = True,
 ) -> str:
     """Writes records in real shards.
 
@@ -45,6 +54,7 @@ def write_records(
         encoding: `raw`, `jpeg` or `png`.
         border: border fraction that `dataset.json` names.
         side: side of the images, in pixels.
+        lungs: whether the records have lung masks.
 
     Returns:
         The folder.
@@ -60,10 +70,13 @@ def write_records(
             positions = range(index, count, shards)
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for position in positions:
-                    writer.write(_record(images, labels, split, position, encoding))
+                    record = _record(images, labels, split, position, encoding)
+                    if lungs:
+                        record = dataclasses.replace(record, lungs=pack_lungs(middle(side)))
+                    writer.write(serialize(record))
             written.append(Shard(path.name, len(positions), path.stat().st_size, ""))
         classes = {name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)}
-        splits[split] = SplitContent(tuple(written), classes, patients=count)
+        splits[split] = SplitContent(tuple(written), classes, count, lungs=count if lungs else 0)
     content = Manifest(Preprocessing(side, border), encoding, "test", {}, splits)
     (folder / "dataset.json").write_text(content.to_json())
     return str(folder)
@@ -85,21 +98,19 @@ def shorten_warm_up(version: Path) -> None:
         writer.write(record)
 
 
-def _record(images, labels, split, position, encoding) -> bytes:
+def _record(images, labels, split, position, encoding) -> Record:
     import tensorflow as tf
 
     image = images[position]
     encoders = {"png": tf.io.encode_png, "jpeg": tf.io.encode_jpeg}
     pixels = image.tobytes() if encoding == "raw" else encoders[encoding](image).numpy()
-    return serialize(
-        Record(
-            image=pixels,
-            label=int(labels[position]),
-            patient=f"patient{position}",
-            source=f"{split}/{position}.png",
-            subtype="virus" if labels[position] else "",
-            sha256=f"{position:064x}",
-        )
+    return Record(
+        image=pixels,
+        label=int(labels[position]),
+        patient=f"patient{position}",
+        source=f"{split}/{position}.png",
+        subtype="virus" if labels[position] else "",
+        sha256=f"{position:064x}",
     )
 
 

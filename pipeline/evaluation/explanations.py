@@ -6,7 +6,6 @@ Only sums, a few numbers of each image, and the heatmaps of the examples stay in
 import dataclasses
 import math
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -46,59 +45,69 @@ class Explanations:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ExplainedBatch:
+    """What is known of each image of a batch."""
+
+    heatmaps: NDArray[np.float32]
+    """(batch, side, side), 0 to 1."""
+    attention: NDArray[np.float32] | None
+    """The lung attention (batch, height, width, 1), 0 to 1; None if the model has none."""
+    in_lungs: HeatOfImages
+    """How much of the heat lies in the lungs of the records."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Example:
+    """An image that is shown."""
+
+    heatmap: NDArray[np.float32]
+    """(side, side), 0 to 1."""
+    attention: NDArray[np.float32] | None
+    """The lung attention (height, width, 1), 0 to 1; None if the model has none."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class HeatSums:
     """What is kept of all heatmaps."""
 
     of_class: NDArray[np.float64]
     """Sum of the heatmaps of each class, (2, side, side)."""
     images_without_heat: int
-    examples: dict[int, NDArray[np.float32]]
-    """Heatmaps (side, side), by the position of their image in the split."""
-    found_lungs: dict[int, NDArray[np.float32] | None]
-    """The lung attention (height, width, 1) of the same images; None if the model has none."""
+    examples: dict[int, Example]
+    """By the position of their image in the split."""
     in_lungs: HeatOfImages
-    """What is measured in each image."""
+    """How much of the heat of each image lies in the lungs."""
 
 
 def sum_heatmaps(
-    predictions: Predictions,
-    batches: Iterable[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
-    lungs: NDArray[np.bool_],
-    has_lungs: NDArray[np.bool_],
-    examples: Collection[int],
+    predictions: Predictions, batches: Iterable[ExplainedBatch], examples: Collection[int]
 ) -> HeatSums:
     """Adds up heatmaps.
 
     Args:
         predictions: what was predicted for the images.
-        batches: heatmaps (batch, side, side) and lung attention (batch, height, width, 1), or None, of all
-            images, in their order.
-        lungs: lung masks of the records, (n, side, side).
-        has_lungs: whether a record has a mask, (n,).
+        batches: all images, in their order.
         examples: positions of the images whose heatmaps are kept.
     """
     of_class: NDArray[np.float64] = np.zeros((len(CLASS_NAMES), 1, 1))
     images_without_heat = begin = 0
-    kept: dict[int, NDArray[np.float32]] = {}
-    found_lungs: dict[int, NDArray[np.float32] | None] = {}
+    kept: dict[int, Example] = {}
     in_lungs = []
-    for heatmaps, attention in batches:
-        batch = slice(begin, begin + len(heatmaps))
-        labels = predictions.labels[batch]
-        in_lungs.append(heat_in_lungs.measure_images(heatmaps, lungs[batch], has_lungs[batch]))
+    for batch in batches:
+        heatmaps, attention = batch.heatmaps, batch.attention
+        labels = predictions.labels[begin : begin + len(heatmaps)]
         of_class = of_class + [
             heatmaps[labels == label].sum(axis=0, dtype=np.float64) for label in (NORMAL, PNEUMONIA)
         ]
         images_without_heat += int((heatmaps.max(axis=(1, 2)) == 0).sum())
-        # Copies, as a slice would keep its whole batch in memory.
-        kept |= {begin + i: heatmap.copy() for i, heatmap in enumerate(heatmaps) if begin + i in examples}
-        found_lungs |= {
-            begin + i: None if attention is None else attention[i].copy()
-            for i in range(len(heatmaps))
-            if begin + i in examples
-        }
+        for position in examples:
+            if 0 <= (i := position - begin) < len(heatmaps):
+                # Copies, as a slice would keep its whole batch in memory.
+                found = None if attention is None else attention[i].copy()
+                kept[position] = Example(heatmaps[i].copy(), found)
+        in_lungs.append(batch.in_lungs)
         begin += len(heatmaps)
-    return HeatSums(of_class, images_without_heat, kept, found_lungs, heat_in_lungs.join(in_lungs))
+    return HeatSums(of_class, images_without_heat, kept, heat_in_lungs.join(in_lungs))
 
 
 def measure(sums: HeatSums, predictions: Predictions) -> Explanations:
@@ -107,16 +116,13 @@ def measure(sums: HeatSums, predictions: Predictions) -> Explanations:
     side = len(heat)
     margin = max(1, side // 10)
     inner = heat[margin : side - margin, margin : side - margin]
-    return Explanations(
-        Heat(
-            share_of_heat_in_border=float(1 - inner.sum() / heat.sum()) if heat.any() else math.nan,
-            share_of_area_in_border=1 - (1 - 2 * margin / side) ** 2,
-            images_without_heat=sums.images_without_heat,
-        ),
-        heat_in_lungs.measure(sums.in_lungs, predictions)
-        if np.isfinite(sums.in_lungs.share_of_area).any()
-        else {},
+    border = Heat(
+        share_of_heat_in_border=float(1 - inner.sum() / heat.sum()) if heat.any() else math.nan,
+        share_of_area_in_border=1 - (1 - 2 * margin / side) ** 2,
+        images_without_heat=sums.images_without_heat,
     )
+    has_masks = np.isfinite(sums.in_lungs.share_of_area).any()
+    return Explanations(border, heat_in_lungs.measure(sums.in_lungs, predictions) if has_masks else {})
 
 
 def choose_examples(predictions: Predictions) -> dict[str, list[int]]:
@@ -141,7 +147,7 @@ def measure_part(subject: Subject) -> Part:
     predictions = subject.predictions
     examples = choose_examples(predictions)
     positions = {position for kind in examples.values() for position in kind}
-    sums = sum_heatmaps(predictions, _explain(subject), subject.lungs, subject.has_lungs, positions)
+    sums = sum_heatmaps(predictions, _explain(subject), positions)
     return Part(
         "explanations",
         measure(sums, predictions),
@@ -152,15 +158,19 @@ def measure_part(subject: Subject) -> Part:
     )
 
 
-def _explain(subject: Subject) -> Iterator[tuple[NDArray[np.float32], Any]]:
-    """Heatmaps and lung attention of all images, batch by batch."""
+def _explain(subject: Subject) -> Iterator[ExplainedBatch]:
+    """Explains all images, batch by batch."""
     explain = tf.function(Explainer(subject.run.model, subject.run.reference))
     begins = range(0, len(subject.images), subject.batch_size)
     for begin in progress(begins, len(begins), "explaining batches"):
-        batch = subject.images[begin : begin + subject.batch_size]
-        explained = explain(batch, subject.predictions.threshold)
-        lungs = explained.assessment.lungs
-        yield explained.heatmap.numpy(), None if lungs is None else lungs.numpy()
+        batch = slice(begin, begin + subject.batch_size)
+        explained = explain(subject.images[batch], subject.predictions.threshold)
+        heatmaps, attention = explained.heatmap.numpy(), explained.assessment.lungs
+        yield ExplainedBatch(
+            heatmaps,
+            None if attention is None else attention.numpy(),
+            heat_in_lungs.measure_images(heatmaps, subject.lungs[batch], subject.has_lungs[batch]),
+        )
 
 
 def _draw_mean_heat(predictions: Predictions, sums: HeatSums) -> bytes:
@@ -184,9 +194,9 @@ def _draw_examples(subject: Subject, examples: dict[str, list[int]], sums: HeatS
                 axes.set_title(f"no {'more ' if column else ''}{kind}", fontsize=9, color="0.6")
                 continue
             position = positions[column]
-            image, heatmap = subject.images[position], sums.examples[position]
-            lungs = sums.found_lungs[position]
-            outlined = None if lungs is None else tf.constant(lungs[None])
-            axes.imshow(overlay(tf.constant(image[None]), tf.constant(heatmap[None]), outlined).numpy()[0])
+            image, example = subject.images[position], sums.examples[position]
+            lungs = None if example.attention is None else tf.constant(example.attention[None])
+            picture = overlay(tf.constant(image[None]), tf.constant(example.heatmap[None]), lungs)
+            axes.imshow(picture.numpy()[0])
             axes.set_title(f"{kind}, {subject.predictions.probabilities[position]:.3f}", fontsize=9)
     return to_png(figure)

@@ -21,6 +21,9 @@ def make_predictions() -> Callable[..., Predictions]:
             sources=tuple(f"{position}.png" for position in range(count)),
             patients=tuple(f"patient{position}" for position in range(count)),
             subtypes=tuple(subtypes or [""] * count),
+            lung_areas=np.full(count, 0.4, np.float32),
+            familiarities=np.full(count, 0.5, np.float32),
+            warnings=("",) * count,
         )
 
     return make

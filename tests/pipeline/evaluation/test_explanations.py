@@ -4,6 +4,14 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import explanations
+from pipeline.evaluation.explanations import ExplainedBatch
+from pipeline.evaluation.heat_in_lungs import measure_images
+
+
+def explained(heatmaps: np.ndarray) -> ExplainedBatch:
+    """A batch without lung attention and without lung masks."""
+    nowhere = np.zeros(heatmaps.shape, bool)
+    return ExplainedBatch(heatmaps, None, measure_images(heatmaps, nowhere, np.zeros(len(heatmaps), bool)))
 
 
 @pytest.fixture
@@ -21,10 +29,10 @@ def ten_predictions(make_predictions):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 10])
 def test_sums_over_batches_are_those_over_all_heatmaps(heatmaps, ten_predictions, batch_size):
-    batches = [heatmaps[begin : begin + batch_size] for begin in range(0, 10, batch_size)]
+    batches = [explained(heatmaps[begin : begin + batch_size]) for begin in range(0, 10, batch_size)]
 
     sums = explanations.sum_heatmaps(ten_predictions, batches, {0, 7})
-    measured = explanations.measure(sums).gradcam
+    measured = explanations.measure(sums, ten_predictions).gradcam
 
     np.testing.assert_allclose(sums.of_class, [heatmaps[::2].sum(axis=0), heatmaps[1::2].sum(axis=0)], 1e-5)
     assert measured.images_without_heat == 1
@@ -34,18 +42,20 @@ def test_sums_over_batches_are_those_over_all_heatmaps(heatmaps, ten_predictions
 
 
 def test_only_the_heatmaps_of_examples_are_kept(heatmaps, ten_predictions):
-    sums = explanations.sum_heatmaps(ten_predictions, [heatmaps[:6], heatmaps[6:]], {0, 7})
+    sums = explanations.sum_heatmaps(
+        ten_predictions, [explained(heatmaps[:6]), explained(heatmaps[6:])], {0, 7}
+    )
 
     assert set(sums.examples) == {0, 7}
     for position, kept in sums.examples.items():
-        np.testing.assert_array_equal(kept, heatmaps[position])
-        assert kept.base is None  # no view, which would keep the batch
+        np.testing.assert_array_equal(kept.heatmap, heatmaps[position])
+        assert kept.heatmap.base is None  # no view, which would keep the batch
 
 
 def test_without_any_heat_there_is_no_share_of_it(ten_predictions):
-    sums = explanations.sum_heatmaps(ten_predictions, [np.zeros((10, 20, 20), np.float32)], set())
+    sums = explanations.sum_heatmaps(ten_predictions, [explained(np.zeros((10, 20, 20), np.float32))], set())
 
-    measured = explanations.measure(sums).gradcam
+    measured = explanations.measure(sums, ten_predictions).gradcam
 
     assert math.isnan(measured.share_of_heat_in_border)
     assert measured.images_without_heat == 10

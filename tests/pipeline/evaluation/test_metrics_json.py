@@ -35,6 +35,10 @@ def documented_key(path: str) -> str:
     path = re.sub(r"^images\.\w+$", "images.<class>", path)
     path = re.sub(r"^sensitivity_of_subtype\.\w+$", "sensitivity_of_subtype.<subtype>", path)
     path = re.sub(r"^robustness\..*\.(\w+)$", r"robustness.<change>.\1", path)
+    path = re.sub(r"^heat_in_lungs\.[^.]+\.", "heat_in_lungs.<group>.", path)
+    path = re.sub(r"^exchange\.[^.]+\.", "exchange.<region>.", path)
+    path = re.sub(r"^warnings\..*$", "warnings.<warning>", path)
+    path = re.sub(r"(?<=\.)at_(operating_point|half)(?=\.)", "<at_threshold>", path)
     return re.sub(r"^at_(operating_point|half)\.", "<at_threshold>.", path)
 
 
