@@ -11,7 +11,7 @@ NETWORK_FILE = "finder.onnx"
 SIDE = 64
 """Side of the images that the network sees, in pixels."""
 SMALLEST_DEVIATION = 1.0
-"""Smallest standard deviation, in gray levels, that an image is divided by: a blank image stays blank."""
+"""Standard deviation of the gray levels of an image, 0 to 255, below which it is blank and has no lungs."""
 
 _of_thread = threading.local()  # a network of OpenCV may be used by one thread at a time
 
@@ -35,6 +35,8 @@ def find_lungs(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def find_lungs_with(network: cv2.dnn.Net, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Draws the lungs with a network that `tfrecords_builder.lungs.network` wrote; see `find_lungs`."""
+    if pixels.std() < SMALLEST_DEVIATION:
+        return np.zeros(pixels.shape, np.bool_)
     network.setInput(network_input(pixels)[None, None])
     logits = network.forward()[0, 0]
     return cv2.resize(logits, pixels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0
