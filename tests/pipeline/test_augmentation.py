@@ -101,6 +101,97 @@ def test_brightness_and_contrast_do_what_they_say():
     assert shifts.min() < -0.1 * 255 < 0.1 * 255 < shifts.max()
 
 
+def halves(side: int = 16, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Images that differ in their level, and lungs in their left halves."""
+    images = np.repeat(np.linspace(20, 230, count, dtype=np.float32), side * side).reshape(
+        count, side, side, 1
+    )
+    lungs = np.full((count, side, side, 1), -1, np.int8)
+    lungs[:, :, : side // 2] = 1
+    return images, lungs
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_lungs_are_moved_with_their_image(training):
+    moves = {"rotation": 20.0, "scale": 0.3, "anisotropy": 0.2, "shift": 0.2}
+    layer = AcquisitionAugmentation(AugmentationConfig(**NO_CHANGE | moves), in_validation=True)
+    _, lungs = halves(32)
+    images = np.where(lungs > 0, 200, 50).astype(np.float32)
+
+    moved, moved_lungs = (np.asarray(x) for x in layer(images, lungs, training=training))
+
+    np.testing.assert_allclose(moved, 125 + 75 * moved_lungs, atol=1.0)
+    assert np.abs(moved_lungs - lungs).max() > 0.5
+
+
+def test_unknown_lungs_stay_unknown():
+    images, lungs = halves()
+
+    _, moved = AcquisitionAugmentation(AugmentationConfig())(images, 0 * lungs, training=True)
+
+    assert not np.asarray(moved).any()
+
+
+def test_without_lungs_images_are_augmented_alike():
+    images, lungs = halves()
+    config = AugmentationConfig(surroundings_exchange=0.0)
+
+    alone, (beside, _) = (
+        AcquisitionAugmentation(config, seed=5)(images, *extra, training=True) for extra in ((), (lungs,))
+    )
+
+    np.testing.assert_allclose(alone, beside, atol=1e-3)
+
+
+def test_the_border_of_the_next_image_replaces_the_ring():
+    images, _ = halves(side=50)
+    layer = AcquisitionAugmentation(AugmentationConfig(**NO_CHANGE | {"border_exchange": 1.0}))
+
+    exchanged = np.asarray(layer(images, training=True))
+
+    widths = set()
+    for image, own, other in zip(exchanged, images, np.roll(images, 1, axis=0), strict=True):
+        replaced = np.abs(image - other[0, 0]) < 0.5
+        assert (replaced | (np.abs(image - own[0, 0]) < 0.5)).all()
+        width = int(replaced[25, :25].sum())
+        ring = np.ones((50, 50), bool)
+        ring[width:-width, width:-width] = False
+        np.testing.assert_array_equal(replaced[..., 0], ring)
+        widths.add(width)
+    assert min(widths) >= 0.04 * 50 - 1
+    assert max(widths) <= 0.14 * 50 + 1
+    assert len(widths) > 1
+
+
+def test_so_many_borders_are_exchanged_as_asked_for():
+    images = np.arange(400, dtype=np.float32).reshape(400, 1, 1, 1) % 250 * np.ones((1, 8, 8, 1), np.float32)
+    layer = AcquisitionAugmentation(AugmentationConfig(**NO_CHANGE | {"border_exchange": 0.25}))
+
+    exchanged = np.asarray(layer(images, training=True))
+
+    assert 0.17 < (np.abs(exchanged - images).max((1, 2, 3)) > 0.5).mean() < 0.33
+
+
+def test_surroundings_come_from_the_next_image_at_the_same_level():
+    generator = np.random.default_rng(0)
+    images = generator.uniform(80, 150, (6, 16, 16, 1)).astype(np.float32) + 10 * np.arange(6).reshape(
+        6, 1, 1, 1
+    )
+    _, lungs = halves(count=6)
+    lungs[2] = 0  # nobody knows
+    layer = AcquisitionAugmentation(AugmentationConfig(**NO_CHANGE | {"surroundings_exchange": 1.0}))
+
+    exchanged, _ = (np.asarray(x) for x in layer(images, lungs, training=True))
+
+    for number, (image, own, other) in enumerate(
+        zip(exchanged, images, np.roll(images, 1, axis=0), strict=True)
+    ):
+        np.testing.assert_allclose(image[:, :8], own[:, :8], atol=0.1)
+        outside = slice(8, None)
+        expected = other[:, outside] - other[:, outside].mean() + own[:, outside].mean()
+        np.testing.assert_allclose(image[:, outside], own[:, outside] if number == 2 else expected, atol=0.1)
+
+
 def test_it_is_saved_and_loaded_with_its_settings():
     config = AugmentationConfig(rotation=3.0)
     layer = keras.saving.deserialize_keras_object(

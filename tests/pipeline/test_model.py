@@ -1,7 +1,21 @@
+import os
+import subprocess
+import sys
+
+import keras
 import numpy as np
 import pytest
 
-from pipeline.model import FEATURES, LOGIT, build_model
+from pipeline.model import (
+    CONVOLVED,
+    FEATURES,
+    LOGIT,
+    LUNG_LOGITS,
+    LUNGS,
+    block_outputs,
+    build_model,
+    has_lung_attention,
+)
 from pipeline.training.settings import ModelConfig
 
 
@@ -44,3 +58,61 @@ def test_the_seed_decides_the_weights():
 def test_images_too_small_for_the_poolings_are_refused():
     with pytest.raises(ValueError, match="image_size=8"):
         build_model(ModelConfig(filters=(4,) * 6), image_size=8)
+
+
+WITH_ATTENTION = ModelConfig(filters=(4, 8), attention="lungs")
+
+
+def test_the_features_are_averaged_over_the_lungs(images):
+    model = build_model(WITH_ATTENTION, image_size=32)
+    names = (CONVOLVED, LUNGS, LUNG_LOGITS, FEATURES)
+    outputs = keras.Model(model.inputs[0], [model.get_layer(name).output for name in names])(images)
+    convolved, lungs, logits, features = (np.asarray(output) for output in outputs)
+
+    assert lungs.shape == (12, 16, 16, 1)
+    np.testing.assert_allclose(lungs, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    expected = (convolved * lungs).sum((1, 2)) / lungs.sum((1, 2))
+    np.testing.assert_allclose(features.mean((1, 2)), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_where_no_lung_is_found_the_features_vanish(images):
+    model = build_model(WITH_ATTENTION, image_size=32)
+    layer = model.get_layer(LUNG_LOGITS)
+    layer.set_weights(
+        [np.zeros_like(weights) - (weights.ndim == 1) * 30.0 for weights in layer.get_weights()]
+    )
+
+    features = np.asarray(keras.Model(model.inputs[0], model.get_layer(FEATURES).output)(images))
+
+    assert np.isfinite(features).all()
+    assert np.abs(features).max() < 1e-6
+
+
+@pytest.mark.parametrize("attention", ["none", "lungs"])
+def test_blocks_come_before_pooling_and_attention(attention):
+    model = build_model(ModelConfig(filters=(4, 6, 8), attention=attention), image_size=32)
+
+    assert has_lung_attention(model) == (attention == "lungs")
+    shapes = [tuple(output.shape) for output in block_outputs(model)]
+    assert shapes == [(None, 32, 32, 4), (None, 16, 16, 6), (None, 8, 8, 8)]
+
+
+def test_a_model_with_attention_is_loaded_without_this_project(tmp_path, images):
+    model = build_model(WITH_ATTENTION, image_size=32)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    script = (
+        "import sys, keras, numpy as np\n"
+        "print(float(keras.saving.load_model(sys.argv[1])(np.load(sys.argv[2]))[0, 0]))"
+    )
+
+    printed = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "model.keras", tmp_path / "images.npy"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    ).stdout
+
+    assert float(printed) == pytest.approx(float(model(images)[0, 0]), abs=1e-5)

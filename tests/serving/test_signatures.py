@@ -25,7 +25,8 @@ def test_the_signatures_are_those_of_the_contract(signatures):
         return {name: (spec.dtype.name, spec.shape.as_list()) for name, spec in outputs.items()}
 
     answer = {"probability": ("float32", [None]), "label": ("string", [None])}
-    valid = {"valid": ("bool", [None])}
+    valid = {"valid": ("bool", [None])} | {name: ("float32", [None]) for name in ("lung_area", "familiarity")}
+    valid |= {"warning": ("string", [None])}
     explained = {"heatmap": ("float32", [None, 32, 32]), "overlay_bytes": ("string", [None])}
     assert set(signatures) == {"serving_default", "gradcam", "pixels"}
     assert described(signatures["serving_default"].structured_outputs) == answer | valid

@@ -12,9 +12,10 @@ from pipeline.runs import Run
 from pipeline.training.settings import ModelConfig
 
 
-@pytest.fixture(scope="module")
-def model():
-    return build_model(ModelConfig(filters=(4, 8), dense_units=(6,)), image_size=32, seed=3)
+@pytest.fixture(scope="module", params=["none", "lungs"])
+def model(request):
+    config = ModelConfig(filters=(4, 8), dense_units=(6,), attention=request.param)
+    return build_model(config, image_size=32, seed=3)
 
 
 def by_hand(model, image, sign) -> np.ndarray:
