@@ -47,6 +47,10 @@ class AuditConfig:
     """Number of findings of each kind that audit.html shows; audit.json has all."""
     workers: int = os.cpu_count() or 1
     """Number of threads that read images, by default one per core."""
+    sizes: str = ""
+    """CSV table of the sizes that the image files had before they were squashed, with the columns file (path
+    relative to SOURCE), width and height in pixels. The report then says what the original aspect ratio tells
+    of the class, and how well the pixels still show it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.near_distance <= MAX_NEAR_DISTANCE:
@@ -77,7 +81,7 @@ def audit(config: AuditConfig) -> "Audit":
     refuse_unknown_files(config.output, report.OWNED_FILES)
     source = find_source_images(config.source, config.reading)
     _make_folder(config.output)
-    found = audit_images(config.source, source, config.near_distance, config.workers)
+    found = audit_images(config.source, source, config.near_distance, config.workers, config.sizes)
     report.write(found, config.output, config.shown, config.workers)
     return found
 

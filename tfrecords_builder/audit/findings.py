@@ -11,6 +11,7 @@ from tfrecords_builder.audit.groups import Groups, identical_images, shared_pati
 from tfrecords_builder.audit.measurements import Measurements, Unreadable, measure
 from tfrecords_builder.audit.near_images import near_images
 from tfrecords_builder.audit.odd_images import OddImage
+from tfrecords_builder.audit.original_sizes import OriginalShape, measure_original_shape
 from tfrecords_builder.audit.shortcuts import QUANTITIES, Shortcut, measure_shortcut
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.decoding.threads import single_threaded_opencv
@@ -38,13 +39,15 @@ class Audit:
     near: Groups
     """Images that look alike and have different bytes, and the files with the same bytes as one of them."""
     shortcuts: tuple[Shortcut, ...]
+    original_shape: OriginalShape | None
+    """What the shape of the original files tells, if there is a table of their sizes."""
     unreadable: tuple[OddImage, ...]
     tiny: tuple[OddImage, ...]
     blank: tuple[OddImage, ...]
     inverted: tuple[OddImage, ...]
 
 
-def audit_images(name: str, source: Source, near_distance: int, workers: int) -> Audit:
+def audit_images(name: str, source: Source, near_distance: int, workers: int, sizes: str = "") -> Audit:
     """Measures all images and finds what is to be reported.
 
     Args:
@@ -52,6 +55,10 @@ def audit_images(name: str, source: Source, near_distance: int, workers: int) ->
         source: what it holds.
         near_distance: largest distance of the perceptual hashes of near-identical images, in bits.
         workers: number of threads that read images.
+        sizes: table of the sizes of the original files, or empty.
+
+    Raises:
+        UserError: if the table of sizes cannot be read.
     """
     with single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
         results = pool.map(functools.partial(measure, source.folder), source.images)
@@ -59,18 +66,31 @@ def audit_images(name: str, source: Source, near_distance: int, workers: int) ->
     return Audit(
         source=name,
         folder=source.folder,
-        notes=tuple(source.notes),
+        notes=(*source.notes, *_squashed_note(measured, sizes)),
         near_distance=near_distance,
         counts=count_images(source.images),
         shared_patients=shared_patients(source.images),
         identical=identical_images(measured),
         near=near_images(measured, near_distance),
         shortcuts=tuple(measure_shortcut(measured, quantity) for quantity in QUANTITIES),
+        original_shape=measure_original_shape(measured, sizes) if sizes else None,
         unreadable=odd_images.unreadable_images(unreadable),
         tiny=odd_images.tiny_images(measured),
         blank=odd_images.blank_images(measured),
         inverted=odd_images.inverted_images(measured),
     )
+
+
+def _squashed_note(measured: Sequence[Measurements], sizes: str) -> list[str]:
+    """Says that images may have lost their shape, if all have one size and no table has the sizes before."""
+    found = {(m.width, m.height) for m in measured}
+    if sizes or len(measured) < 2 or len(found) > 1:  # noqa: PLR2004 - a single image tells nothing
+        return []
+    ((width, height),) = found
+    return [
+        f"all images have {width}x{height} pixels, so they were probably squashed: their original shape may "
+        "tell the class, and a model can read it from the distortion; measure that with --sizes"
+    ]
 
 
 def _separate(results: Sequence[Measurements | Unreadable]) -> tuple[list[Measurements], list[Unreadable]]:

@@ -16,6 +16,8 @@ HASH_SIDE = 16
 """Side of the perceptual hash. The usual 8 cannot distinguish chests (measured: docs/performance.md)."""
 HASH_BITS = HASH_SIDE * HASH_SIDE
 
+THUMBNAIL_SIDE = 24  # pixels
+
 _GRID = 32  # cells per side, for comparing the corners with the middle
 _CORNER = 3  # cells per side
 _MIDDLE = slice(13, 19)  # columns of spine, heart and mediastinum
@@ -40,6 +42,8 @@ class Measurements:
     """Mean gray level of the corners minus that of the middle, -255 to 255."""
     perceptual_hash: bytes
     """HASH_BITS bits, few of which differ between images that look alike."""
+    thumbnail: bytes
+    """The image squashed to THUMBNAIL_SIDE * THUMBNAIL_SIDE gray pixels, row by row."""
 
     @property
     def aspect_ratio(self) -> float:
@@ -74,6 +78,7 @@ def measure(folder: str, image: SourceImage) -> Measurements | Unreadable:
         deviation=float(pixels.std()),
         corner_excess=corner_excess(pixels),
         perceptual_hash=perceptual_hash(pixels),
+        thumbnail=cv2.resize(pixels, (THUMBNAIL_SIDE,) * 2, interpolation=cv2.INTER_AREA).tobytes(),
     )
 
 

@@ -50,7 +50,13 @@ class Shortcut:
 
 def measure_shortcut(measured: Sequence[Measurements], quantity: str) -> Shortcut:
     """Measures how well one of QUANTITIES predicts the class."""
-    values = np.array([QUANTITIES[quantity](m) for m in measured], np.float64)
+    return measure_values(
+        measured, quantity, np.array([QUANTITIES[quantity](m) for m in measured], np.float64)
+    )
+
+
+def measure_values(measured: Sequence[Measurements], quantity: str, values: NDArray[np.float64]) -> Shortcut:
+    """Measures how well one value of each image, (images,), predicts the class."""
     labels = np.array([m.image.label for m in measured], np.int64)
     splits = np.array([m.image.split for m in measured], dtype=str)
     auc_of_pneumonia = _auc(labels, values)

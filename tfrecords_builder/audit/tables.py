@@ -15,14 +15,19 @@ def tables(audit: Audit) -> list[Table]:
 
 def notes(audit: Audit) -> list[str]:
     """Returns sentences that explain the tables where they could be misunderstood."""
-    shared = audit.shared_patients.groups
-    if not shared:
-        return []
-    certain = sum(group.is_certainly_one_child for group in shared)
-    return [
-        f"Of {len(shared)} patients in several splits, {certain} are certainly one child each. The others "
-        "have another kind of file name in each split, and may be different children with the same number."
-    ]
+    sentences = []
+    if shared := audit.shared_patients.groups:
+        certain = sum(group.is_certainly_one_child for group in shared)
+        sentences.append(
+            f"Of {len(shared)} patients in several splits, {certain} are certainly one child each. The "
+            "others have another kind of file name in each split, and may be different children with one number."
+        )
+    if audit.original_shape is not None and audit.original_shape.read_from_pixels is not None:
+        sentences.append(
+            "The pixels of the squashed images show the original aspect ratio with an R squared of "
+            f"{audit.original_shape.read_from_pixels:.2f} (0: not at all, 1: exactly)."
+        )
+    return sentences
 
 
 def _count_table(audit: Audit) -> Table:
@@ -53,7 +58,8 @@ def _shortcut_table(audit: Audit) -> Table:
     splits = tuple(audit.counts)
     title = "Medians, and how well each number alone predicts the class (AUC)"
     table = _table(title, "number", *CLASS_NAMES, "AUC", *splits)
-    for shortcut in audit.shortcuts:
+    original = [] if audit.original_shape is None else [audit.original_shape.shortcut]
+    for shortcut in (*audit.shortcuts, *original):
         of_class = shortcut.of_class
         medians = [f"{of_class[name].median:.4g}" if name in of_class else "-" for name in CLASS_NAMES]
         of_splits = [three_digits(shortcut.auc_of_split.get(split)) for split in splits]

@@ -46,7 +46,7 @@ def test_patients_of_several_splits_are_found(audited, folder):
     assert group.what == "person1"
     assert group.splits == ("train", "test")
     assert sources(group) == {
-        path.relative_to(folder).as_posix() for path in folder.rglob("person1_*") if path.is_file()
+        path.relative_to(folder).as_posix() for path in folder.rglob("person1_*.jpeg") if path.is_file()
     }
 
 
