@@ -19,8 +19,8 @@ def notes(audit: Audit) -> list[str]:
     if shared := audit.shared_patients.groups:
         certain = sum(group.is_certainly_one_child for group in shared)
         sentences.append(
-            f"Of {len(shared)} patients in several splits, {certain} are certainly one child each. The "
-            "others have another kind of file name in each split, and may be different children with one number."
+            f"Of {len(shared)} patients in several splits, {certain} are certainly one child each. Others "
+            "have another kind of file name in each split, and may be different children with one number."
         )
     if audit.original_shape is not None and audit.original_shape.read_from_pixels is not None:
         sentences.append(
