@@ -11,14 +11,14 @@ CONTINUE_OR_START_ANEW = "give the same settings to continue it, choose another 
 
 
 def begin_or_continue(
-    path: str, settings: Mapping[str, Any], what: str, may_differ: Collection[str] = ()
+    path: str, settings: Mapping[str, Any], began: str, may_differ: Collection[str] = ()
 ) -> bool:
     """Writes the settings of a piece of work, or compares them with those it was begun with.
 
     Args:
         path: JSON file of the settings; a path or a URL.
         settings: what decides the result.
-        what: names the work in the error, as in `'run' was begun`.
+        began: says in the error which work was begun, as in `'run' was begun`.
         may_differ: names of settings that are not compared.
 
     Returns:
@@ -31,7 +31,7 @@ def begin_or_continue(
         storage.write(path, json.dumps(settings, indent=2) + "\n")
         return False
     compared = {name: value for name, value in settings.items() if name not in may_differ}
-    refuse_other_settings(what, read_json(path), compared, CONTINUE_OR_START_ANEW)
+    refuse_other_settings(began, read_json(path), compared, CONTINUE_OR_START_ANEW)
     return True
 
 
@@ -52,13 +52,14 @@ def read_json(path: str) -> dict[str, Any]:
     return content
 
 
-def refuse_other_settings(what: str, before: Mapping[str, Any], now: Mapping[str, Any], remedy: str) -> None:
+def refuse_other_settings(began: str, before: Mapping[str, Any], now: Mapping[str, Any], remedy: str) -> None:
     """Refuses settings that differ from those before.
 
     Args:
-        what: names the work in the error, as in `'run' was begun`.
+        began: says in the error which work was begun, as in `'run' was begun`.
         before: the settings as read from JSON.
-        now: the settings that are wanted; those that only `before` has are not compared.
+        now: the settings that are wanted. Those that only `before` has are not compared: an earlier version
+            wrote settings that no longer exist, or that may differ now.
         remedy: what the user can do, the end of the message.
 
     Raises:
@@ -66,4 +67,4 @@ def refuse_other_settings(what: str, before: Mapping[str, Any], now: Mapping[str
     """
     for name, value in json.loads(json.dumps(now)).items():  # through JSON, as tuples come back as lists
         if before.get(name) != value:
-            raise UserError(f"{what} with {name}={before.get(name)!r}, not {value!r}: {remedy}")
+            raise UserError(f"{began} with {name}={before.get(name)!r}, not {value!r}: {remedy}")

@@ -15,9 +15,9 @@ class SearchConfig(TrainConfig):
     """Searches for the best architecture of the network and trains it into a run folder.
 
     The search varies the numbers of blocks, filters, convolutions and dense units, the dropout and the
-    learning rate; --learning-rate and the --model options have no effect, except --model.standardize. Then it
-    trains the best combination from the beginning, for --epochs with --patience. The other options apply to
-    the trials and to this training alike.
+    learning rate, so that --learning-rate and the --model options for these have no effect. Then it trains
+    the best combination from the beginning, for --epochs with --patience. The other options apply to the
+    trials and to this training alike.
 
     The same command continues a search that was stopped. With more --max-trials it extends the search, also
     one that is finished; the best combination is trained anew only if it is another one then. More --epochs

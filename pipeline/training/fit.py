@@ -97,6 +97,7 @@ def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
     position = run_checkpoint.restore(model)
     if position != Position():
         logger.info("continuing %s after epoch %d, step %d", config.run, position.epoch, position.step)
+    # One turn finishes an epoch that was stopped within; the next trains all epochs after it.
     while position.epoch < config.epochs and not run_checkpoint.has_ended:
         _fit_from(position, model, run_checkpoint, config, content)
         position = run_checkpoint.restore(model)  # `fit` leaves the averaged weights in the model

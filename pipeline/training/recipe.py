@@ -16,10 +16,10 @@ from pipeline.augmentation import AcquisitionAugmentation
 from pipeline.dataset import make_dataset
 from pipeline.model import LUNG_LOGITS, build_model, has_lung_attention
 from pipeline.training import distribution
-from pipeline.training import precision as precisions
 from pipeline.training.lung_supervision import LungSupervision
 from pipeline.training.normalization import FusedBatchNormalization
 from pipeline.training.optimizer import FusedAdamW
+from pipeline.training.precision import fastest
 from pipeline.training.settings import Attention, Precision, TrainConfig
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
@@ -80,7 +80,7 @@ def resolve_precision(config: TrainConfig, image_size: int) -> Precision:
     """
     if config.precision != "auto":
         return config.precision
-    return precisions.fastest(
+    return fastest(
         lambda precision: add_augmentation(config, build_classifier(config, image_size, precision)),
         (config.batch_size, image_size, image_size, 1),
     )
@@ -122,6 +122,9 @@ def _has_lungs(content: Manifest, split: Split) -> bool:
 
 def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Model:
     """Puts the augmentation in front of the classifier. It runs on the training device, in validation too.
+
+    In validation the images are augmented in a fixed way, because on unchanged images from the hospital of
+    the training images every model is almost perfect.
 
     With lung attention the new model takes (images, lungs), and the attention learns from the lungs.
 
@@ -179,6 +182,7 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
             keras.metrics.Recall(name="recall"),
             keras.metrics.AUC(num_thresholds=AUC_THRESHOLDS, name="auc"),
         ],
+        # XLA makes the training step on CPUs slower: docs/performance.md.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         auto_scale_loss=False,
     )

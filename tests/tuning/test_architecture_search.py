@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import runs
-from pipeline.training import fit
-from pipeline.training import precision as precisions
+from pipeline.training import fit, recipe
 from tests.small_run import Killed
 from tests.tuning.small_search import pretend_to_train, quick_search, search_small_architectures
 from tfrecords_builder.errors import UserError
@@ -56,7 +55,7 @@ def interrupted(records, tmp_path, monkeypatch) -> SearchConfig:
     """
     config = quick_search(records, tmp_path / "run", max_trials=2, precision="auto")
     answers = iter(["mixed_bfloat16", "float32"])
-    monkeypatch.setattr(precisions, "fastest", lambda *_: next(answers))
+    monkeypatch.setattr(recipe, "fastest", lambda *_: next(answers))
     with monkeypatch.context() as context:
         trained = []
         fit_trial = SearchSpace.fit
@@ -112,7 +111,7 @@ def test_a_search_begun_before_its_precision_was_stored_measures_it_once(
         settings.pop("resolved_precision", None)
         (run / name).write_text(json.dumps(settings))
     answers = iter(["mixed_bfloat16", "float32"])
-    monkeypatch.setattr(precisions, "fastest", lambda *_: next(answers))
+    monkeypatch.setattr(recipe, "fastest", lambda *_: next(answers))
 
     for _ in range(2):
         assert len(search(quick_search(records, run, max_trials=1, precision="auto"))) == 1
@@ -125,7 +124,7 @@ def test_nothing_is_written_if_the_precision_cannot_be_measured(records, tmp_pat
     def killed(*_):
         raise Killed
 
-    monkeypatch.setattr(precisions, "fastest", killed)
+    monkeypatch.setattr(recipe, "fastest", killed)
 
     with pytest.raises(Killed):
         search(quick_search(records, tmp_path / "run", precision="auto"))

@@ -39,8 +39,8 @@ class UnfinishedBuild:
         Raises:
             UserError: if it was begun with other settings; the message names the first difference.
         """
-        what = f"{self.records!r} holds an unfinished build that was begun"
-        if continuing.begin_or_continue(storage.join(self.folder, SETTINGS), settings, what):
+        began = f"{self.records!r} holds an unfinished build that was begun"
+        if continuing.begin_or_continue(storage.join(self.folder, SETTINGS), settings, began):
             self._remove_temporary_files()
 
     def _remove_temporary_files(self) -> None:

@@ -10,8 +10,7 @@ import tensorflow as tf
 from pipeline import runs
 from pipeline.input.arrays import load_arrays
 from pipeline.train import main
-from pipeline.training import fit
-from pipeline.training import precision as precisions
+from pipeline.training import fit, recipe
 from pipeline.training.checkpoint import RunCheckpoint
 from pipeline.training.fit import train
 from pipeline.training.recipe import add_augmentation
@@ -78,7 +77,7 @@ def test_a_training_that_continues_keeps_its_precision_and_does_not_measure_agai
 ):
     config = quick_training(records, str(tmp_path / "run"), epochs=1, precision="auto")
     answers = iter(["mixed_bfloat16", "float32"])
-    monkeypatch.setattr(precisions, "fastest", lambda *_: next(answers))
+    monkeypatch.setattr(recipe, "fastest", lambda *_: next(answers))
     with monkeypatch.context() as context:
         context.setattr(RunCheckpoint, "on_epoch_end", killed)
         with pytest.raises(Killed):
@@ -110,7 +109,7 @@ def test_nothing_is_written_or_deleted_if_the_precision_cannot_be_measured(
         run.mkdir()
         (run / "config.json").write_text('{"target_sensitivity": 0.97}')
     before = list(tmp_path.rglob("*"))
-    monkeypatch.setattr(precisions, "fastest", killed)
+    monkeypatch.setattr(recipe, "fastest", killed)
 
     with pytest.raises(Killed):
         train(quick_training(records, str(run), precision="auto", overwrite=overwrite))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.model import build_model
-from pipeline.training import precision as precisions
+from pipeline.training import recipe
 from pipeline.training.recipe import (
     add_augmentation,
     check_trainable,
@@ -85,7 +85,7 @@ def test_a_short_training_averages_over_fewer_steps(records, total_steps, moment
 
 
 def test_a_precision_that_was_asked_for_is_not_measured(monkeypatch):
-    monkeypatch.setattr(precisions, "fastest", lambda *_: pytest.fail("was measured"))
+    monkeypatch.setattr(recipe, "fastest", lambda *_: pytest.fail("was measured"))
 
     asked = quick_training("unused", "unused", precision="mixed_float16")
 
@@ -99,7 +99,7 @@ def test_the_precision_of_the_augmented_model_is_measured(monkeypatch):
         built.append((build("mixed_bfloat16"), batch_shape))
         return "mixed_bfloat16"
 
-    monkeypatch.setattr(precisions, "fastest", fastest)
+    monkeypatch.setattr(recipe, "fastest", fastest)
 
     config = quick_training("unused", "unused", precision="auto", batch_size=7)
 
