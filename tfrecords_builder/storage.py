@@ -10,9 +10,12 @@ import io
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tfrecords_builder.errors import UserError
 
 LONGEST_STEM = 200
 """Bytes of a file name that `shortened` returns. File systems allow 255 in a whole name."""
@@ -28,7 +31,13 @@ def is_url(path: str) -> bool:
 
 
 def join(folder: str, *names: str) -> str:
-    """The path of a file below a folder."""
+    """The path of a file below a folder.
+
+    Raises:
+        UserError: if the path of the folder is empty: it would become that of the root folder.
+    """
+    if not folder:
+        raise UserError("the path of a folder is empty: give '.' for the current folder")
     return "/".join((folder.rstrip("/"), *names))
 
 
@@ -164,7 +173,10 @@ def replacing(path: str) -> Iterator[str]:
         tf.errors.OpError: if a file behind a URL cannot be written.
     """
     folder, _, name = path.rpartition("/")
-    unfinished = f"{folder}/.{name}.{os.getpid()}.tmp" if folder else f".{name}.{os.getpid()}.tmp"
+    hidden = (
+        f".{name}.{os.getpid()}{threading.get_native_id()}.tmp"  # threads may write the same file at once
+    )
+    unfinished = f"{folder}/{hidden}" if folder else hidden
     if not is_url(path):
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)

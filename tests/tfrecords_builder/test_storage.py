@@ -1,12 +1,14 @@
 """The same on local paths and behind a URL."""
 
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from tfrecords_builder import storage
+from tfrecords_builder.errors import UserError
 
 
 @pytest.fixture(params=["local", "ram"])
@@ -172,3 +174,20 @@ def test_space_is_checked_before_writing_and_nothing_is_left(tmp_path):
 
     assert failure.value.filename == str(tmp_path / "file")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_write_the_same_file_leave_one_of_their_contents(tmp_path):
+    path = str(tmp_path / "file.txt")
+    contents = [str(number) * 100_000 for number in range(10)]
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda content: storage.write(path, content), contents * 5))
+
+    assert storage.read(path) in contents
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_an_empty_path_is_no_folder():
+    with pytest.raises(UserError, match=r"is empty: give '\.' for the current folder"):
+        storage.join("", "config.json")
+    assert storage.join("/", "config.json") == "/config.json"
