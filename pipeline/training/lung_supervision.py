@@ -50,10 +50,14 @@ def lung_loss(lung_logits: Any, lungs: Any) -> Any:
     Returns:
         float32 (), 0 if nothing is known.
     """
-    cell = lungs.shape[1] // lung_logits.shape[1]
-    height, width = (size * cell for size in lung_logits.shape[1:3])  # poolings leave out what remains
-    lungs = ops.cast(lungs, "float32")[:, :height, :width]
-    known = ops.average_pool(ops.abs(lungs), cell)
-    share = (ops.average_pool(lungs, cell) / ops.maximum(known, 1e-6) + 1) / 2
+    rows, columns = lung_logits.shape[1:3]
+    cell = lungs.shape[1] // rows
+    lungs = ops.cast(lungs, "float32")[:, : rows * cell, : columns * cell]  # poolings leave out what remains
+
+    def mean_of_places(pixels: Any) -> Any:
+        return ops.mean(ops.reshape(pixels, (-1, rows, cell, columns, cell, 1)), axis=(2, 4))
+
+    known = mean_of_places(ops.abs(lungs))
+    share = (mean_of_places(lungs) / ops.maximum(known, 1e-6) + 1) / 2
     losses = ops.maximum(lung_logits, 0.0) - lung_logits * share + ops.log1p(ops.exp(-ops.abs(lung_logits)))
     return ops.sum(known * losses) / ops.maximum(ops.sum(known), 1.0)

@@ -3,7 +3,6 @@ import logging
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -15,6 +14,7 @@ from pipeline.training.checkpoint import RunCheckpoint
 from pipeline.training.fit import train
 from pipeline.training.recipe import add_augmentation
 from tests.small_run import Killed, quick_training
+from tfrecords_builder import manifest
 from tfrecords_builder.errors import UserError
 
 
@@ -50,10 +50,11 @@ def test_the_operating_point_reaches_its_target_on_val(finished_run, records):
 def test_the_kept_model_is_the_one_of_the_best_epoch(finished_run, records):
     with (Path(finished_run) / "history.csv").open() as file:
         best = min(float(row["val_loss"]) for row in csv.DictReader(file))
-    images, labels = load_arrays(records, "val")
-    config = quick_training(records, "unused")
+    _, labels = load_arrays(records, "val")
+    content = manifest.load(records)
+    config = recipe.resolve_attention(quick_training(records, "unused"), content)
     validated = add_augmentation(config, runs.load(finished_run).model)
-    probabilities = validated.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
+    probabilities = validated.predict(recipe.validation_data(config, content), verbose=0)[:, 0]
 
     # Both classes have the same number of images, so that their weights are 1.
     assert float(keras.losses.binary_crossentropy(labels, probabilities)) == pytest.approx(best, rel=1e-3)

@@ -1,14 +1,20 @@
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
 
-from pipeline.model import build_model
+from pipeline.augmentation import AcquisitionAugmentation
+from pipeline.model import LUNGS, build_model
 from pipeline.training import recipe
 from pipeline.training.recipe import (
     add_augmentation,
     check_trainable,
     class_weights,
     compile_model,
+    resolve_attention,
     resolve_precision,
+    training_data,
     validation_data,
 )
 from pipeline.training.settings import ModelConfig
@@ -105,5 +111,60 @@ def test_the_precision_of_the_augmented_model_is_measured(monkeypatch):
 
     assert resolve_precision(config, image_size=32) == "mixed_bfloat16"
     [(model, batch_shape)] = built
-    assert [layer.name for layer in model.layers][1:] == ["pneumonia_classifier"]
+    assert isinstance(model.layers[1], AcquisitionAugmentation)
+    assert model.layers[2].name == "pneumonia_classifier"
     assert batch_shape == (7, 32, 32, 1)
+
+
+@pytest.mark.parametrize(("lungs", "expected"), [(True, "lungs"), (False, "none")])
+def test_attention_is_lungs_where_the_records_have_masks(write_records, lungs, expected):
+    records = write_records({"train": 8, "val": 4}, shards=1, lungs=lungs)
+    config = quick_training(records, "unused")
+
+    resolved = resolve_attention(config, manifest.load(records))
+
+    assert resolved.model.attention == expected
+    assert dataclasses.replace(resolved.model, attention="auto") == config.model
+
+
+def test_attention_that_was_asked_for_stays(records):
+    config = quick_training(records, "unused", model=ModelConfig(filters=(4, 8), attention="none"))
+
+    assert resolve_attention(config, manifest.load(records)) == config
+
+
+def test_lung_attention_without_masks_is_refused(write_records):
+    records = write_records({"train": 8, "val": 4}, shards=1, lungs=False)
+    config = quick_training(records, "unused", model=ModelConfig(filters=(4, 8), attention="lungs"))
+
+    with pytest.raises(UserError, match=r"--model\.attention lungs needs lung masks"):
+        check_trainable(config, manifest.load(records))
+
+
+def test_the_attention_learns_where_the_lungs_are(records):
+    config = quick_training(
+        records, "unused", model=ModelConfig(filters=(4, 8), attention="lungs"), lung_loss=2.0
+    )
+    classifier = build_model(config.model, 32)
+    model = add_augmentation(config, classifier)
+    compile_model(model, config, total_steps=60, precision="float32")
+
+    model.fit(training_data(config), steps_per_epoch=60, verbose=0)
+
+    ((images, lungs), _) = next(iter(training_data(config)))
+    attention = keras.Model(classifier.inputs[0], classifier.get_layer(LUNGS).output)
+    found, inside = np.asarray(attention(images)), np.asarray(lungs)[:, ::2, ::2] > 0
+    assert found[inside].mean() > found[~inside].mean() + 0.4
+
+
+def test_the_validation_loss_is_that_of_the_classification_alone(records):
+    content = manifest.load(records)
+    config = quick_training(records, "unused", model=ModelConfig(filters=(4, 8), attention="lungs"))
+    losses = []
+    for lung_loss in (0.0, 5.0):
+        changed = dataclasses.replace(config, lung_loss=lung_loss)
+        model = add_augmentation(changed, build_model(config.model, 32))
+        compile_model(model, changed, total_steps=10, precision="float32")
+        losses.append(model.evaluate(validation_data(changed, content), verbose=0)[0])
+
+    assert losses[0] == pytest.approx(losses[1])
