@@ -42,11 +42,12 @@ def describe_training_images(model: keras.Model, records: str, batch_size: int) 
 
 
 def _describe(model: keras.Model, records: str, split: Split, batch_size: int) -> _Described:
-    compute = tf.function(Network(model, model.outputs[0]))
+    network = Network(model, model.outputs[0])
+    compute = tf.function(network) if keras.backend.backend() == "tensorflow" else network
     batches = make_dataset(records, split, batch_size=batch_size, training=False, reader="streamed")
     rows = []
-    for images, labels in batches.take(-(-MAX_IMAGES // batch_size)):
+    for images, labels in batches.take(-(-MAX_IMAGES // batch_size)).as_numpy_iterator():
         _, features, lungs = compute(images)
-        areas = np.zeros(len(labels)) if lungs is None else lungs.numpy().mean(axis=(1, 2, 3))
-        rows.append((features.numpy(), labels.numpy(), areas))
+        areas = np.zeros(len(labels)) if lungs is None else np.asarray(lungs).mean(axis=(1, 2, 3))
+        rows.append((np.asarray(features), labels, areas))
     return _Described(*(np.concatenate(column) for column in zip(*rows, strict=True)))

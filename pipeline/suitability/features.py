@@ -1,15 +1,16 @@
 """The features of an image by which it is compared with the training images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from pipeline.model import LUNGS, block_outputs, has_lung_attention
 
 
 class Network:
-    """A classifier that computes the features beside one of its outputs, in one pass.
+    """A classifier that computes the features beside one of its outputs, in one pass, on any Keras backend.
 
     The features are the mean and the standard deviation of every channel after every block, so that coarse
     and fine patterns of all depths count, and the lung attention of every place if the model has one.
@@ -24,7 +25,7 @@ class Network:
         self._blocks = len(block_outputs(model))
         self._network = keras.Model(model.inputs[0], [output, *block_outputs(model), *lungs])
 
-    def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    def __call__(self, images: Any) -> tuple[Any, Any, Any]:
         """Computes a batch.
 
         Args:
@@ -40,11 +41,11 @@ class Network:
         return output, _features(blocks, attention), attention
 
 
-def _features(blocks: Sequence[tf.Tensor], lungs: tf.Tensor | None) -> tf.Tensor:
+def _features(blocks: Sequence[Any], lungs: Any) -> Any:
     parts = []
     for block in blocks:
-        mean, variance = tf.nn.moments(tf.cast(block, tf.float32), axes=(1, 2))
-        parts += [mean, tf.sqrt(variance)]
+        channels = ops.cast(block, "float32")
+        parts += [ops.mean(channels, axis=(1, 2)), ops.std(channels, axis=(1, 2))]
     if lungs is not None:
-        parts.append(tf.reshape(lungs, (tf.shape(lungs)[0], lungs.shape[1] * lungs.shape[2])))
-    return tf.concat(parts, axis=1)
+        parts.append(ops.reshape(lungs, (-1, lungs.shape[1] * lungs.shape[2])))
+    return ops.concatenate(parts, axis=1)
