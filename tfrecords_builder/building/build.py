@@ -17,7 +17,7 @@ from tfrecords_builder.building.plan import PlannedShard, plan_shards, source_di
 from tfrecords_builder.building.record_maker import RecordMaker
 from tfrecords_builder.building.records_folder import owned_files
 from tfrecords_builder.building.settings import BuildConfig
-from tfrecords_builder.building.shards import BuiltShard
+from tfrecords_builder.building.shard_writer import BuiltShard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import LeftOut, Manifest, SplitContent
