@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,6 +102,8 @@ class Preprocessing:
         Returns:
             uint8 array (image_size, image_size).
         """
+        import cv2
+
         height, width = image.shape
         top, left = int(height * self.border), int(width * self.border)
         cropped = image[top : height - top, left : width - left]
