@@ -14,7 +14,6 @@ from tfrecords_builder.decoding.formats import (
     SUFFIXES,
     recognise,
 )
-from tfrecords_builder.decoding.headers.header import Header
 from tfrecords_builder.decoding.headers.read import read_header
 from tfrecords_builder.decoding.scaling import SixteenBits
 
@@ -25,7 +24,6 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
-    "Header",
     "SixteenBits",
     "UnreadableImage",
     "decode",

@@ -34,8 +34,6 @@ from tfrecords_builder.decoding.headers.png import (
 from tfrecords_builder.decoding.headers.read import read_header
 from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, blocks_of_rows, spread
 
-_CANNOT_DECOMPRESS = "its pixels cannot be decompressed"
-
 
 def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.uint8]:
     """Decodes an image file to gray.
@@ -71,8 +69,12 @@ def _decode_luma(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
         return simplejpeg.decode_jpeg(jpeg, "GRAY", fastdct=False, fastupsample=False)[..., 0]
     except ValueError:  # it is damaged, or subsampled in a way that simplejpeg does not know
         if not has_readable_end(jpeg, header):
-            raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}") from None
+            raise _damaged("JPEG") from None
     return _imdecode(jpeg, cv2.IMREAD_GRAYSCALE, "JPEG")
+
+
+def _damaged(file_format: str) -> UnreadableImage:
+    return UnreadableImage(f"damaged {file_format}: its pixels cannot be decompressed")
 
 
 def _imdecode(encoded: bytes | memoryview, flags: int, file_format: str) -> NDArray[Any]:
@@ -82,7 +84,7 @@ def _imdecode(encoded: bytes | memoryview, flags: int, file_format: str) -> NDAr
     except cv2.error:
         image = None
     if image is None:
-        raise UnreadableImage(f"damaged {file_format}: {_CANNOT_DECOMPRESS}")
+        raise _damaged(file_format)
     return image
 
 
@@ -109,12 +111,12 @@ def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
     with contextlib.suppress(ValueError):  # as in `_decode_luma`
         return simplejpeg.decode_jpeg(jpeg, "CMYK", fastdct=False, fastupsample=False)
     if not has_readable_end(jpeg, header):
-        raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}")
+        raise _damaged("JPEG")
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             return 255 - np.asarray(image)  # Pillow inverts the inks of every file
     except (OSError, SyntaxError, ValueError):
-        raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}") from None
+        raise _damaged("JPEG") from None
 
 
 def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) -> NDArray[np.uint8]:
@@ -174,7 +176,7 @@ def _decode_gif(encoded: bytes) -> NDArray[np.uint8]:
     try:
         return gif.decode(tf.constant(encoded)).numpy()[..., 0]
     except tf.errors.OpError:
-        raise UnreadableImage(f"damaged GIF: {_CANNOT_DECOMPRESS}") from None
+        raise _damaged("GIF") from None
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

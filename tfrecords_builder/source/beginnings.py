@@ -3,7 +3,7 @@
 import os
 import stat
 
-from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, FORMATS, recognise
+from tfrecords_builder.decoding import BEGINNING_BYTES, DICOM, FORMATS, recognise
 
 READ_FORMATS = (*FORMATS, DICOM)
 """Formats that are read as images."""

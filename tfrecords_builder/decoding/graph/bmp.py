@@ -31,17 +31,9 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     height, bits = tf.abs(signed_height), bits // (1 << 16)  # below them is the number of planes
     channels = bits // 8
     row_bytes = (width * channels + 3) // 4 * 4
-    masks = bytes_at(encoded, header.FIXED_BYTES, len(header.MASKS))
-    has_usual_masks = tf.equal(bits, 32) & tf.reduce_all(tf.equal(masks, list(header.MASKS)))
     is_read = (
         (size >= header.FIXED_BYTES)
-        & (header_bytes >= header.HEADER_BYTES[0])
-        & (header_bytes <= header.HEADER_BYTES[1])
-        & tf.reduce_any(tf.equal(bits, header.BITS))
-        & (
-            tf.equal(compression, header.UNCOMPRESSED)
-            | (tf.equal(compression, header.BIT_MASKS) & has_usual_masks)
-        )
+        & _is_kind_read(encoded, header_bytes, bits, compression)
         & is_size_allowed(width, height)
         & (pixels >= 0)
         & (pixels + row_bytes * height <= size)
@@ -58,6 +50,21 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     )
     is_bottom_up = tf.stack([signed_height > 0, False, False])
     return tf.raw_ops.Reverse(tensor=gray, dims=is_bottom_up)
+
+
+def _is_kind_read(
+    encoded: tf.Tensor, header_bytes: tf.Tensor, bits: tf.Tensor, compression: tf.Tensor
+) -> tf.Tensor:
+    """Whether `headers.bmp.read` reads this kind of BMP, bool ()."""
+    masks = bytes_at(encoded, header.FIXED_BYTES, len(header.MASKS))
+    has_usual_masks = tf.equal(bits, 32) & tf.reduce_all(tf.equal(masks, list(header.MASKS)))
+    is_plain = tf.equal(compression, header.UNCOMPRESSED)
+    return (
+        (header_bytes >= header.HEADER_BYTES[0])
+        & (header_bytes <= header.HEADER_BYTES[1])
+        & tf.reduce_any(tf.equal(bits, header.BITS))
+        & (is_plain | (tf.equal(compression, header.BIT_MASKS) & has_usual_masks))
+    )
 
 
 def _palette(encoded: tf.Tensor, header_bytes: tf.Tensor, num_colours: tf.Tensor) -> tf.Tensor:
