@@ -12,7 +12,7 @@ from tfrecords_builder.decoding.formats import (
     FORMATS,
     MAX_PIXELS,
     SUFFIXES,
-    recognise,
+    recognize,
 )
 from tfrecords_builder.decoding.headers.read import read_header
 from tfrecords_builder.decoding.scaling import SixteenBits
@@ -29,5 +29,5 @@ __all__ = [
     "decode",
     "decode_in_graph",
     "read_header",
-    "recognise",
+    "recognize",
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, recognise
+from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, recognize
 from tfrecords_builder.decoding.scaling import SixteenBits
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.ui
     from tfrecords_builder.decoding import opencv
     from tfrecords_builder.decoding.dicom import decode as dicom
 
-    if recognise(encoded[:BEGINNING_BYTES]) == DICOM:
+    if recognize(encoded[:BEGINNING_BYTES]) == DICOM:
         return dicom.decode(encoded)
     return opencv.decode(encoded, sixteen_bits)
 

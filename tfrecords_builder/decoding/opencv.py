@@ -2,7 +2,7 @@
 
 `graph/` does the same with TensorFlow. Both agree to the bit wherever they decode with the same library:
 
-- The gray of a JPEG is its stored luma. That of other colour images, and of CMYK, is ITU-R BT.601 luma.
+- The gray of a JPEG is its stored luma. That of other color images, and of CMYK, is ITU-R BT.601 luma.
 - JPEGs are rotated and mirrored as their EXIF says.
 - Transparency is ignored. GIFs give their first image, without the canvas around it.
 - Samples of 16 bits become 8 by one of the rules of `scaling.SixteenBits`.
@@ -22,7 +22,7 @@ from PIL import Image
 from tfrecords_builder.cli.startup import load_tensorflow
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.errors import UnreadableImage
-from tfrecords_builder.decoding.headers.bmp import PALETTE_COLOURS, BmpHeader
+from tfrecords_builder.decoding.headers.bmp import PALETTE_COLORS, BmpHeader
 from tfrecords_builder.decoding.headers.jpeg import JpegHeader, has_readable_end
 from tfrecords_builder.decoding.headers.png import (
     FIRST_POSITION,
@@ -160,8 +160,8 @@ def _decode_bmp(encoded: bytes, header: BmpHeader) -> NDArray[np.uint8]:
     channels = header.bits // 8
     pixels = rows[:, : header.width * channels].reshape(header.height, header.width, channels)
     if channels == 1:
-        colours = encoded[slice(*header.palette)].ljust(4 * PALETTE_COLOURS, b"\0")
-        palette = np.frombuffer(colours, np.uint8).reshape(1, PALETTE_COLOURS, 4)
+        colors = encoded[slice(*header.palette)].ljust(4 * PALETTE_COLORS, b"\0")
+        palette = np.frombuffer(colors, np.uint8).reshape(1, PALETTE_COLORS, 4)
         return cv2.cvtColor(palette, cv2.COLOR_BGRA2GRAY)[0][pixels[..., 0]]
     return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
 

@@ -108,7 +108,7 @@ def _class_folders(folder: str, root: str, passed_over: PassedOver) -> Iterator[
 def _pass_over(entry: os.DirEntry[str], path: str, passed_over: PassedOver) -> None:
     """Counts an image outside the class folders, or the files of a folder that is none of them.
 
-    Other files are expected there: a licence, for example.
+    Other files are expected there: a license, for example.
     """
     if not is_folder(entry):
         if image_format := format_of(entry.path):
