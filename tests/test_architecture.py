@@ -140,3 +140,14 @@ def test_commands_load_tensorflow_only_to_work():
     command = [sys.executable, "-c", script]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_names_of_formats_and_the_settings_load_no_decoder():
+    """Every command imports them, and OpenCV takes a fifth of the time of `--help`."""
+    script = (
+        "import sys, tfrecords_builder.decoding; assert not {'cv2', 'PIL', 'simplejpeg'} & set(sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -33,21 +33,21 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
-    """Compares the speed of the builder with OpenCV alone, with 1 thread and with several threads.
+    """Compares the speed of the builder with that of OpenCV alone, in one thread and in several.
 
     Raises:
         ValueError: if a setting is out of range.
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to."""
+    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or the folder that the Kaggle archive unpacks to."""
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Preprocessing
     )
     workers: int = os.cpu_count() or 1
-    """Number of threads whose speed is compared with that of one thread."""
+    """Number of threads to compare with one thread; by default one per core."""
     repeats: int = 5
-    """Number of times that both are timed, alternately, after once without timing."""
+    """Number of times that the builder and OpenCV are timed, in turn, after one untimed run."""
 
     def __post_init__(self) -> None:
         if min(self.workers, self.repeats) < 1:

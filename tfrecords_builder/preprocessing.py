@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,11 +32,11 @@ class Preprocessing:
     image_size: int = 96
     """Side of the square image that the model sees, in pixels."""
     border: float = 0.08
-    """Fraction of the height that is cropped at the top and again at the bottom, and fraction of the width
-    that is cropped at the left and again at the right; below 0.5."""
+    """Fraction of the height that is cropped at the top, and as much at the bottom; and fraction of the width
+    that is cropped at the left, and as much at the right. Below 0.5."""
     sixteen_bits: SixteenBits = "range"
-    """How images with 16 bits per sample become 8 bits: by their own range (the darkest pixel becomes black,
-    the brightest white), or by their high byte, as in records that were built before there was a choice."""
+    """How images with 16 bits per sample become 8 bits. range: the darkest pixel of the image becomes black,
+    the brightest white. high_byte: the lower 8 bits are dropped, as older versions of the builder did."""
 
     def __post_init__(self) -> None:
         smallest, largest = IMAGE_SIZES
@@ -103,6 +102,8 @@ class Preprocessing:
         Returns:
             uint8 array (image_size, image_size).
         """
+        import cv2
+
         height, width = image.shape
         top, left = int(height * self.border), int(width * self.border)
         cropped = image[top : height - top, left : width - left]

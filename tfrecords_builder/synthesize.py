@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tfrecords_builder import ownership, storage
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import OwnedFiles
@@ -39,15 +40,15 @@ FILES = OwnedFiles(
 
 @dataclasses.dataclass(frozen=True)
 class SynthesizeConfig:
-    """Draws synthetic chest X-rays with known lesions into chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}.
+    """Draws synthetic X-rays with known lesions; writes into SOURCE/{train,val,test}/{NORMAL,PNEUMONIA}.
 
     Raises:
         ValueError: if a setting is out of range.
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder to draw into. Its lesions.json lists the boxes of the lesions (x, y, width, height in pixels) by
-    image, and its folder lungs/ holds the mask of the lungs of every image."""
+    """Folder to write into. Its lesions.json lists the boxes of the lesions of each image: left, top, width
+    and height in pixels. Its folder lungs/ holds a mask of the lungs of each image."""
     train_images: int = 300
     """Number of images of each class in train."""
     val_images: int = 8
@@ -55,18 +56,20 @@ class SynthesizeConfig:
     test_images: int = 80
     """Number of images of each class in test."""
     height: int = 280
-    """Mean height of the images, in pixels. Heights differ by up to a tenth; widths are a little larger."""
+    """Mean height of the images, in pixels. The height of each differs from it by up to a tenth. Images are a
+    little wider than high."""
     marker: float = 0.0
-    """How strongly the side of the border marker depends on the class in train and val: 0 not at all; 1:
-    always on the right for PNEUMONIA and on the left for NORMAL; -1: always the other way round."""
-    test_marker: float | None = None
-    """The same for test; by default as in train."""
+    """How much the bright marker in an upper corner gives the class away in train and val. 0: nothing. 1: it
+    is always on the right for PNEUMONIA and on the left for NORMAL. -1: always the other way round."""
+    test_marker: Annotated[float | None, optional("FLOAT")] = None
+    """The same for test; by default the value of --marker."""
     contrast: float = 0.22
-    """Mean brightness that a lesion adds, as a fraction of the full range. Lower is harder to classify."""
+    """Mean brightness that a lesion adds, as a fraction of the range from black to white. Images with a lower
+    contrast are harder to classify."""
     seed: int = 0
     """Seed for everything that is drawn."""
     overwrite: bool = False
-    """Replace a folder that this command drew."""
+    """Replace the images that this command wrote into SOURCE before."""
 
     def __post_init__(self) -> None:
         if min(self.train_images, self.val_images, self.test_images) < 1:

@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class VerifyConfig:
-    """Reads every byte of the records and prints every fault, one per line.
+    """Checks records: reads every byte of them and prints the faults, one per line.
 
-    The exit code is 1 if there is a fault.
+    The exit code is 0 if there are none, and 1 if there are some.
 
     Raises:
         ValueError: if a setting is out of range.

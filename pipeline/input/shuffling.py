@@ -14,7 +14,7 @@ from pipeline.input.examples import read_part, shard_parts
 from pipeline.input.stored_split import StoredSplit
 
 INTERLEAVED_SHARDS = 16
-"""Shards that are read at the same time."""
+"""Shards that are read at the same time. A split has at most as many by default (`building/plan.py`)."""
 SHUFFLE_BUFFER_RECORDS = 4096
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def scene(height: int, width: int) -> np.ndarray:
-    """Draws smooth colours with some texture, uint8 (height, width, 3)."""
+    """Draws smooth colors with some texture, uint8 (height, width, 3)."""
     generator = np.random.default_rng(height * width)
     y, x = np.mgrid[:height, :width]
     waves = np.stack([np.sin(x / (9 + c) + c) + np.cos(y / (7 + c)) for c in range(3)], -1)
@@ -49,7 +49,7 @@ def without_adobe(cmyk_jpeg: bytes) -> bytes:
 
 
 PHOTOSHOP = b"\xff\xed" + struct.pack(">H", 2 + 3014) + b"Photoshop 3.0\0" + bytes(3000)
-COLOUR_PROFILE = b"\xff\xe2" + struct.pack(">H", 2 + 65000) + b"ICC_PROFILE\0\1\1" + bytes(64986)
+COLOR_PROFILE = b"\xff\xe2" + struct.pack(">H", 2 + 65000) + b"ICC_PROFILE\0\1\1" + bytes(64986)
 COMMENT = b"\xff\xfe" + struct.pack(">H", 2 + 11) + b"a comment\xff\xd8"
 XMP = b"\xff\xe1" + struct.pack(">H", 2 + 129) + b"http://ns.adobe.com/xap/1.0/\0" + bytes(100)
 
@@ -73,8 +73,8 @@ def with_odd_sampling(gray_jpeg: bytes) -> bytes:
     return gray_jpeg[: frame + 11] + b"\x22" + gray_jpeg[frame + 12 :]
 
 
-def with_few_colours(bmp: bytes, count: int) -> bytes:
-    """The same BMP of 256 colours with a palette that is as short as its header says."""
+def with_few_colors(bmp: bytes, count: int) -> bytes:
+    """The same BMP of 256 colors with a palette that is as short as its header says."""
     kept = bmp[14 : 14 + 40 + 4 * count]
     header = kept[:32] + struct.pack("<I", count) + kept[36:]
     rows = bmp[struct.unpack("<I", bmp[10:14])[0] :]
@@ -99,63 +99,63 @@ def from_top_to_bottom(bmp: bytes) -> bytes:
 @functools.cache
 def image_files(height: int, width: int) -> dict[str, bytes]:
     """One file of every kind that both decoders read."""
-    colour = Image.fromarray(scene(height, width))
-    gray = colour.convert("L")
-    palette = colour.convert("P", palette=Image.Palette.ADAPTIVE)
-    transparent = colour.convert("RGBA")
+    color = Image.fromarray(scene(height, width))
+    gray = color.convert("L")
+    palette = color.convert("P", palette=Image.Palette.ADAPTIVE)
+    transparent = color.convert("RGBA")
     transparent.putalpha(gray)
     sixteen = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)
     return {
         "gray jpeg": as_file(gray, "JPEG", quality=90),
-        "colour jpeg": as_file(colour, "JPEG", quality=90),
+        "color jpeg": as_file(color, "JPEG", quality=90),
         "progressive jpeg": as_file(gray, "JPEG", quality=90, progressive=True),
-        "progressive colour jpeg": as_file(colour, "JPEG", quality=90, progressive=True),
-        "jpeg with whole chroma": as_file(colour, "JPEG", quality=90, subsampling="4:4:4"),
+        "progressive color jpeg": as_file(color, "JPEG", quality=90, progressive=True),
+        "jpeg with whole chroma": as_file(color, "JPEG", quality=90, subsampling="4:4:4"),
         "jpeg with few chroma": as_opencv_jpeg(
-            np.asarray(colour), SAMPLING_FACTOR=cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411
+            np.asarray(color), SAMPLING_FACTOR=cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411
         ),
-        "jpeg with restarts": as_opencv_jpeg(np.asarray(colour), RST_INTERVAL=2),
+        "jpeg with restarts": as_opencv_jpeg(np.asarray(color), RST_INTERVAL=2),
         "jpeg with odd sampling": with_odd_sampling(as_file(gray, "JPEG", quality=90)),
-        "jpeg stored as rgb": as_file(colour, "JPEG", quality=90, keep_rgb=True),
+        "jpeg stored as rgb": as_file(color, "JPEG", quality=90, keep_rgb=True),
         "rotated jpeg": as_file(gray, "JPEG", quality=90, exif=rotating_exif()),
-        "rotated colour jpeg": as_file(colour, "JPEG", exif=rotating_exif(8, little_endian=True)),
-        "cmyk jpeg": as_file(colour.convert("CMYK"), "JPEG", quality=90),
-        "cmyk jpeg without adobe": without_adobe(as_file(colour.convert("CMYK"), "JPEG")),
+        "rotated color jpeg": as_file(color, "JPEG", exif=rotating_exif(8, little_endian=True)),
+        "cmyk jpeg": as_file(color.convert("CMYK"), "JPEG", quality=90),
+        "cmyk jpeg without adobe": without_adobe(as_file(color.convert("CMYK"), "JPEG")),
         "jpeg rotated behind other segments": with_segments(
-            as_file(gray, "JPEG", exif=rotating_exif(3)), PHOTOSHOP, COLOUR_PROFILE, COMMENT
+            as_file(gray, "JPEG", exif=rotating_exif(3)), PHOTOSHOP, COLOR_PROFILE, COMMENT
         ),
         "jpeg with bytes after its end": as_file(gray, "JPEG") + bytes(30),
-        "rotated cmyk jpeg": as_file(colour.convert("CMYK"), "JPEG", exif=rotating_exif(3)),
+        "rotated cmyk jpeg": as_file(color.convert("CMYK"), "JPEG", exif=rotating_exif(3)),
         "rotated png": as_file(gray, "PNG", exif=rotating_exif()),
         "gray png": as_file(gray, "PNG"),
-        "colour png": as_file(colour, "PNG"),
-        "palette png": as_file(colour.convert("P"), "PNG"),
+        "color png": as_file(color, "PNG"),
+        "palette png": as_file(color.convert("P"), "PNG"),
         "16-bit png": as_file(sixteen, "PNG"),
         "png with alpha": as_file(transparent, "PNG"),
         "gray png with alpha": as_file(transparent.convert("LA"), "PNG"),
-        "16-bit colour png": sixteen_bits(height, width, 3),
+        "16-bit color png": sixteen_bits(height, width, 3),
         "16-bit png with alpha": sixteen_bits(height, width, 4),
         "1-bit png": as_file(gray.convert("1"), "PNG"),
-        "4-bit palette png": as_file(colour.convert("P", palette=1, colors=16), "PNG", bits=4),
-        "palette png with a transparent colour": as_file(palette, "PNG", transparency=5),
+        "4-bit palette png": as_file(color.convert("P", palette=1, colors=16), "PNG", bits=4),
+        "palette png with a transparent color": as_file(palette, "PNG", transparency=5),
         "gray png with a transparent level": as_file(gray, "PNG", transparency=90),
         "png with bytes after its end": as_file(gray, "PNG") + bytes(30),
-        "animated png": as_file(colour, "PNG", save_all=True, append_images=[Image.new("RGB", colour.size)]),
+        "animated png": as_file(color, "PNG", save_all=True, append_images=[Image.new("RGB", color.size)]),
         "2-bit palette png": as_file(gray.quantize(4), "PNG", bits=2),
-        "bmp": as_file(colour, "BMP"),
+        "bmp": as_file(color, "BMP"),
         "gray bmp": as_file(gray, "BMP"),
         "palette bmp": as_file(palette, "BMP"),
-        "bmp with few colours": with_few_colours(as_file(colour.quantize(20), "BMP"), 20),
+        "bmp with few colors": with_few_colors(as_file(color.quantize(20), "BMP"), 20),
         "bmp with alpha": as_file(transparent, "BMP"),
         "bmp with masks": with_masks(as_file(transparent, "BMP")),
-        "bmp from top to bottom": from_top_to_bottom(as_file(colour, "BMP")),
-        "bmp with bytes after its end": as_file(colour, "BMP") + bytes(30),
-        "gif": as_file(colour, "GIF"),
+        "bmp from top to bottom": from_top_to_bottom(as_file(color, "BMP")),
+        "bmp with bytes after its end": as_file(color, "BMP") + bytes(30),
+        "gif": as_file(color, "GIF"),
         "gif with interlaced rows": as_file(palette, "GIF", interlace=True),
         "gif with rows in order": as_file(palette, "GIF", interlace=False),
-        "gif with a transparent colour": as_file(palette, "GIF", transparency=5, comment=b"note " * 100),
+        "gif with a transparent color": as_file(palette, "GIF", transparency=5, comment=b"note " * 100),
         "animated gif": as_file(
-            colour, "GIF", save_all=True, append_images=[Image.new("RGB", colour.size)] * 3
+            color, "GIF", save_all=True, append_images=[Image.new("RGB", color.size)] * 3
         ),
     }
 

@@ -17,7 +17,7 @@ from tfrecords_builder.manifest import Shard
 from tfrecords_builder.record_checks import find_faults
 from tfrecords_builder.records import Record, deserialize, serialize
 
-FLIPS = 200
+FEW_FLIPS, MANY_FLIPS = 25, 200
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,11 @@ def test_records_as_they_were_built_have_no_fault(source, tmp_path, encoding):
     assert faults(tmp_path) == []
 
 
-def test_every_flipped_bit_is_found_and_its_file_is_named(copy):
-    draw = random.Random(0)
+@pytest.mark.parametrize("flips", [FEW_FLIPS, pytest.param(MANY_FLIPS, marks=pytest.mark.slow)])
+def test_every_flipped_bit_is_found_and_its_file_is_named(copy, flips):
+    draw = random.Random(flips)
     files = sorted(copy.iterdir())
-    for _ in range(FLIPS):
+    for _ in range(flips):
         path = draw.choices(files, [file.stat().st_size for file in files])[0]
         content = bytearray(path.read_bytes())
         position, bit = draw.randrange(len(content)), draw.randrange(8)

@@ -26,25 +26,28 @@ MAX_NEAR_DISTANCE = HASH_BITS // 4
 
 @dataclasses.dataclass(frozen=True)
 class AuditConfig:
-    """Reports leakage, duplicates, odd images and shortcuts in a folder or a table of X-rays.
+    """Reports what to know about a folder or a table of X-rays before training.
+
+    It looks for patients in several splits, duplicates, odd images, and differences between the classes that
+    have nothing to do with lungs (shortcuts).
 
     Raises:
         ValueError: if a setting is out of range.
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to, or a table of
-    images (.csv, .tsv, .txt, also with .gz, or .parquet)."""
+    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or the folder that the Kaggle archive unpacks to, or a
+    table that lists the images (.csv, .tsv, .txt, each also with .gz, or .parquet)."""
     reading: Annotated[SourceOptions, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=SourceOptions
     )
     output: str = "audit"
-    """Folder to write audit.json and audit.html to."""
+    """Folder to write audit.json and audit.html into."""
     near_distance: int = 24
-    """Images are near-identical if their perceptual hashes of 256 bits differ in at most this many bits, 0 to
-    64. The default finds copies that were recompressed, scaled, or made a little brighter or darker."""
+    """Two images are near-identical if their perceptual hashes of 256 bits differ in at most this many bits,
+    0 to 64. The default finds copies that were recompressed, scaled, or made a little brighter or darker."""
     shown: int = 24
-    """Number of findings of each kind that audit.html shows; audit.json has all."""
+    """Number of findings of each kind that audit.html shows. audit.json has all of them."""
     workers: int = os.cpu_count() or 1
     """Number of threads that read images, by default one per core."""
     sizes: str = ""

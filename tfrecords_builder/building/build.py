@@ -17,7 +17,7 @@ from tfrecords_builder.building.plan import PlannedShard, plan_shards, source_di
 from tfrecords_builder.building.record_maker import RecordMaker
 from tfrecords_builder.building.records_folder import owned_files
 from tfrecords_builder.building.settings import BuildConfig
-from tfrecords_builder.building.shards import BuiltShard
+from tfrecords_builder.building.shard_writer import BuiltShard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import LeftOut, Manifest, SplitContent
@@ -27,8 +27,10 @@ from tfrecords_builder.source.download import download
 from tfrecords_builder.source.find import find_source_images
 from tfrecords_builder.source.images import SourceImage
 from tfrecords_builder.source.lung_masks import count_masks
-from tfrecords_builder.source.splits import draw_test, draw_validation
+from tfrecords_builder.source.splits import draw_test, draw_validation, patients_also_in_test
 from tfrecords_builder.source.table_rows import is_table
+
+_PATIENTS_SHOWN = 3  # in a warning
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def build(config: BuildConfig) -> Manifest:
         return existing
     refuse_unknown_files(config.records, owned_files(config.records))
     folder, images = _find_images(config)
+    _warn_of_patients_in_test(images)
     plan = plan_shards(draw_validation(images, config.val_fraction, config.seed), config.shards, config.seed)
     unfinished = UnfinishedBuild(config.records.rstrip("/"))
     if config.overwrite:
@@ -111,6 +114,18 @@ def _find_images(config: BuildConfig) -> tuple[str, list[SourceImage]]:
     if not is_table(config.source):
         return found.folder, found.images
     return found.folder, draw_test(found.images, config.test_fraction, config.seed)
+
+
+def _warn_of_patients_in_test(images: Sequence[SourceImage]) -> None:
+    """Says in one line which patients of `test` the model will also have seen in training."""
+    if shared := patients_also_in_test(images):
+        names = [*map(repr, shared[:_PATIENTS_SHOWN]), *(["..."] if len(shared) > _PATIENTS_SHOWN else [])]
+        logger.warning(
+            "patients of test that are also in train or val: %d (%s); if these are the same people, the "
+            "model will look better on test than it is. `python -m tfrecords_builder.audit` lists them",
+            len(shared),
+            ", ".join(names),
+        )
 
 
 def _build_missing_shards(

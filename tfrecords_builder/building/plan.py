@@ -1,4 +1,9 @@
-"""Decides which image goes to which shard, before the building, by the source and the settings alone."""
+"""Decides which image goes to which shard, before the building, by the source and the settings alone.
+
+By default a split has one shard for every 256 images, and at most 16 shards. When a split is too large to be
+shuffled in memory, training reads 16 shards at the same time (`pipeline/input/shuffling.py`). With no more
+than 16, every part of an epoch mixes records of all shards.
+"""
 
 import dataclasses
 import hashlib

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import Encoding, LungMasks
 from tfrecords_builder.source.settings import SourceOptions
@@ -16,17 +17,19 @@ from tfrecords_builder.source.table_rows import is_table
 
 @dataclasses.dataclass(frozen=True)
 class BuildConfig:
-    """Builds sharded TFRecords of border-cropped X-rays from a folder or a table of X-rays.
+    """Builds sharded TFRecords from a folder or a table of X-rays.
+
+    Each image is decoded to gray, cropped at its border and made square.
 
     Raises:
         ValueError: if a setting is out of range, or settings contradict each other.
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or what the Kaggle archive unpacks to, or a table of
-    images (.csv, .tsv, .txt, also with .gz, or .parquet)."""
+    """Folder with {train,val,test}/{NORMAL,PNEUMONIA}, or the folder that the Kaggle archive unpacks to, or a
+    table that lists the images (.csv, .tsv, .txt, each also with .gz, or .parquet)."""
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
-    """Folder to write the shards and dataset.json to; a path or a URL."""
+    """Folder to write the shards and dataset.json into; a path or a URL."""
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Preprocessing
     )
@@ -40,28 +43,31 @@ class BuildConfig:
     the lung finder draw them. DIR is a folder of masks that are laid out as the images,
     DIR/{train,val,test}/{NORMAL,PNEUMONIA}/NAME.png, white in the lungs. `none` stores none."""
     val_fraction: float = 0.1
-    """Fraction, 0 to 0.5, of the images of train and val that becomes val, drawn by patient and stratified by
-    class. 0 keeps the val of the source, which has 16 images in the public dataset."""
+    """Fraction, 0 to 0.5, of the images of train and val that becomes val: it is drawn anew, by patient, and
+    with this fraction of each class. 0 keeps the val of the source, which has 16 images in the public
+    dataset."""
     test_fraction: float = 0.1
-    """Fraction, 0 to 0.5, of the images of a table that becomes test, drawn by patient; not used if the table
-    has test images."""
+    """Fraction, 0 to 0.5, of the images of a table that becomes test, drawn by patient. It is not used if the
+    table has test images, nor for a folder."""
     shards: int = 0
-    """Number of shards of each split; 0 chooses 1 to 16 by the number of images."""
+    """Number of shards of each split. 0 makes one for every 256 images, but at most 16."""
     seed: int = 0
-    """Seed for the drawing of val and test and for the order of the records."""
+    """Seed that decides which patients are drawn for val and test, and the order of the records."""
     on_error: Literal["stop", "skip"] = "stop"
-    """What to do about images that cannot be read: stop after listing all of them, or leave them out and list
-    them in dataset.json."""
+    """What to do about images that cannot be read. stop: list all of them and build nothing. skip: leave them
+    out and list them in dataset.json."""
     workers: int = os.cpu_count() or 1
-    """Number of threads that decode images, by default one per core. Beam has options for its own."""
+    """Number of threads that decode images, by default one per core. It is not used with --engine beam."""
     engine: Literal["local", "beam"] = "local"
-    """What builds the records: the threads of this machine, or an Apache Beam pipeline (extra `beam`)."""
-    beam_options: tuple[str, ...] = ()
-    """Options of the Beam pipeline as NAME=VALUE, for example runner=DataflowRunner project=P region=R."""
+    """What builds the records: the threads of this machine, or an Apache Beam pipeline, which can run on many
+    machines (needs the extra `beam`)."""
+    beam_options: Annotated[tuple[str, ...], optional("[NAME=VALUE ...]")] = ()
+    """Options of the Beam pipeline, for example runner=DataflowRunner project=P region=R."""
     download: bool = False
-    """Download the public dataset from Kaggle into SOURCE first, if SOURCE has no files (extra `kaggle`)."""
+    """If SOURCE has no files, download the public dataset from Kaggle into it first (needs the extra
+    `kaggle`)."""
     overwrite: bool = False
-    """Build anew, and replace existing records when the new ones are complete."""
+    """Build again even if RECORDS holds records already. They are replaced when the new ones are complete."""
 
     def __post_init__(self) -> None:
         if not 0 <= 2 * self.val_fraction <= 1:

@@ -15,7 +15,7 @@ from tfrecords_builder import continuing, manifest, ownership, storage
 from tfrecords_builder.building import records_folder
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.building.records_folder import REPLACED, SETTINGS, UNFINISHED, UNFINISHED_FILES
-from tfrecords_builder.building.shards import BuiltShard
+from tfrecords_builder.building.shard_writer import BuiltShard
 from tfrecords_builder.manifest import LeftOut, Manifest, Shard
 
 TEMPORARY_SUFFIX = ".tmp"  # of the files that `storage.replacing` renames

@@ -12,9 +12,8 @@ from tfrecords_builder.decoding.formats import (
     FORMATS,
     MAX_PIXELS,
     SUFFIXES,
-    recognise,
+    recognize,
 )
-from tfrecords_builder.decoding.headers.header import Header
 from tfrecords_builder.decoding.headers.read import read_header
 from tfrecords_builder.decoding.scaling import SixteenBits
 
@@ -25,11 +24,10 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
-    "Header",
     "SixteenBits",
     "UnreadableImage",
     "decode",
     "decode_in_graph",
     "read_header",
-    "recognise",
+    "recognize",
 ]

@@ -1,13 +1,11 @@
-"""Chooses the decoder of an image file."""
+"""Chooses the decoder of an image file. Decoders are imported when they are called: it takes a while."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfrecords_builder.decoding import opencv
-from tfrecords_builder.decoding.dicom import decode as dicom
-from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, recognise
+from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, recognize
 from tfrecords_builder.decoding.scaling import SixteenBits
 
 if TYPE_CHECKING:
@@ -28,7 +26,10 @@ def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.ui
         UnreadableImage: if the file is damaged, has another format, or has more than MAX_PIXELS.
         UserError: if it is DICOM and pydicom (extra `dicom`) is not installed.
     """
-    if recognise(encoded[:BEGINNING_BYTES]) == DICOM:
+    from tfrecords_builder.decoding import opencv
+    from tfrecords_builder.decoding.dicom import decode as dicom
+
+    if recognize(encoded[:BEGINNING_BYTES]) == DICOM:
         return dicom.decode(encoded)
     return opencv.decode(encoded, sixteen_bits)
 
@@ -46,6 +47,6 @@ def decode_in_graph(encoded: "tf.Tensor", sixteen_bits: SixteenBits = "range") -
     Raises:
         tf.errors.InvalidArgumentError: if it runs on a file that `decode` refuses, or on DICOM.
     """
-    from tfrecords_builder.decoding.graph import decode  # it loads TensorFlow
+    from tfrecords_builder.decoding.graph import decode
 
     return decode.decode(encoded, sixteen_bits)

@@ -1,4 +1,4 @@
-"""Which image files this project reads, how it recognises them, and how large they may be.
+"""Which image files this project reads, how it recognizes them, and how large they may be.
 
 To add a format: name it here with its suffixes and its first bytes, read its header in `headers/`, and teach
 both decoders to read it (`opencv.py` for the builder, `graph/` for the served model). Add files of it to
@@ -35,7 +35,7 @@ MAX_SIDE = 65_500
 """Largest width and height of an image, in pixels: libjpeg's own limit, here for every format."""
 
 BEGINNING_BYTES = 132
-"""Number of bytes at the beginning of a file that are enough to recognise its format."""
+"""Number of bytes at the beginning of a file that are enough to recognize its format."""
 
 _DICOM_MARK = slice(128, 132)  # after the preamble
 _DICOM_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # of files without a preamble, little endian
@@ -66,7 +66,7 @@ _OTHER_FORMATS = (
 )
 
 
-def recognise(beginning: bytes) -> str | None:
+def recognize(beginning: bytes) -> str | None:
     """Tells the format of a file by its first bytes, whatever its name is.
 
     Args:

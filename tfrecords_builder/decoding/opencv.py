@@ -2,7 +2,7 @@
 
 `graph/` does the same with TensorFlow. Both agree to the bit wherever they decode with the same library:
 
-- The gray of a JPEG is its stored luma. That of other colour images, and of CMYK, is ITU-R BT.601 luma.
+- The gray of a JPEG is its stored luma. That of other color images, and of CMYK, is ITU-R BT.601 luma.
 - JPEGs are rotated and mirrored as their EXIF says.
 - Transparency is ignored. GIFs give their first image, without the canvas around it.
 - Samples of 16 bits become 8 by one of the rules of `scaling.SixteenBits`.
@@ -22,7 +22,7 @@ from PIL import Image
 from tfrecords_builder.cli.startup import load_tensorflow
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.errors import UnreadableImage
-from tfrecords_builder.decoding.headers.bmp import PALETTE_COLOURS, BmpHeader
+from tfrecords_builder.decoding.headers.bmp import PALETTE_COLORS, BmpHeader
 from tfrecords_builder.decoding.headers.jpeg import JpegHeader, has_readable_end
 from tfrecords_builder.decoding.headers.png import (
     FIRST_POSITION,
@@ -33,8 +33,6 @@ from tfrecords_builder.decoding.headers.png import (
 )
 from tfrecords_builder.decoding.headers.read import read_header
 from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, blocks_of_rows, spread
-
-_CANNOT_DECOMPRESS = "its pixels cannot be decompressed"
 
 
 def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.uint8]:
@@ -71,8 +69,12 @@ def _decode_luma(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
         return simplejpeg.decode_jpeg(jpeg, "GRAY", fastdct=False, fastupsample=False)[..., 0]
     except ValueError:  # it is damaged, or subsampled in a way that simplejpeg does not know
         if not has_readable_end(jpeg, header):
-            raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}") from None
+            raise _damaged("JPEG") from None
     return _imdecode(jpeg, cv2.IMREAD_GRAYSCALE, "JPEG")
+
+
+def _damaged(file_format: str) -> UnreadableImage:
+    return UnreadableImage(f"damaged {file_format}: its pixels cannot be decompressed")
 
 
 def _imdecode(encoded: bytes | memoryview, flags: int, file_format: str) -> NDArray[Any]:
@@ -82,7 +84,7 @@ def _imdecode(encoded: bytes | memoryview, flags: int, file_format: str) -> NDAr
     except cv2.error:
         image = None
     if image is None:
-        raise UnreadableImage(f"damaged {file_format}: {_CANNOT_DECOMPRESS}")
+        raise _damaged(file_format)
     return image
 
 
@@ -109,12 +111,12 @@ def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
     with contextlib.suppress(ValueError):  # as in `_decode_luma`
         return simplejpeg.decode_jpeg(jpeg, "CMYK", fastdct=False, fastupsample=False)
     if not has_readable_end(jpeg, header):
-        raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}")
+        raise _damaged("JPEG")
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             return 255 - np.asarray(image)  # Pillow inverts the inks of every file
     except (OSError, SyntaxError, ValueError):
-        raise UnreadableImage(f"damaged JPEG: {_CANNOT_DECOMPRESS}") from None
+        raise _damaged("JPEG") from None
 
 
 def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) -> NDArray[np.uint8]:
@@ -158,8 +160,8 @@ def _decode_bmp(encoded: bytes, header: BmpHeader) -> NDArray[np.uint8]:
     channels = header.bits // 8
     pixels = rows[:, : header.width * channels].reshape(header.height, header.width, channels)
     if channels == 1:
-        colours = encoded[slice(*header.palette)].ljust(4 * PALETTE_COLOURS, b"\0")
-        palette = np.frombuffer(colours, np.uint8).reshape(1, PALETTE_COLOURS, 4)
+        colors = encoded[slice(*header.palette)].ljust(4 * PALETTE_COLORS, b"\0")
+        palette = np.frombuffer(colors, np.uint8).reshape(1, PALETTE_COLORS, 4)
         return cv2.cvtColor(palette, cv2.COLOR_BGRA2GRAY)[0][pixels[..., 0]]
     return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
 
@@ -174,7 +176,7 @@ def _decode_gif(encoded: bytes) -> NDArray[np.uint8]:
     try:
         return gif.decode(tf.constant(encoded)).numpy()[..., 0]
     except tf.errors.OpError:
-        raise UnreadableImage(f"damaged GIF: {_CANNOT_DECOMPRESS}") from None
+        raise _damaged("GIF") from None
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

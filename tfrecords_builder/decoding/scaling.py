@@ -1,4 +1,4 @@
-"""How colours, and samples of 16 bits, become gray levels of 8; `graph/` does the same in TensorFlow."""
+"""How colors, and samples of 16 bits, become gray levels of 8; `graph/` does the same in TensorFlow."""
 
 from collections.abc import Iterator
 from typing import Literal

@@ -3,14 +3,14 @@
 import os
 import stat
 
-from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, FORMATS, recognise
+from tfrecords_builder.decoding import BEGINNING_BYTES, DICOM, FORMATS, recognize
 
 READ_FORMATS = (*FORMATS, DICOM)
 """Formats that are read as images."""
 
 
 def format_of(path: str) -> str | None:
-    """The format of a file by its first bytes, as `recognise` names it.
+    """The format of a file by its first bytes, as `recognize` names it.
 
     It is None if the format is unknown, if there is no regular file, or if it cannot be read.
     """
@@ -18,6 +18,6 @@ def format_of(path: str) -> str | None:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - opening a pipe might never end
             return None
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - many times as fast as Path.open
-            return recognise(file.read(BEGINNING_BYTES))
+            return recognize(file.read(BEGINNING_BYTES))
     except OSError:
         return None

@@ -110,7 +110,7 @@ def _class_folders(folder: str, root: str, passed_over: PassedOver) -> Iterator[
 def _pass_over(entry: os.DirEntry[str], path: str, passed_over: PassedOver) -> None:
     """Counts an image outside the class folders, or the files of a folder that is none of them.
 
-    Other files are expected there: a licence, for example.
+    Other files are expected there: a license, for example.
     """
     if not is_folder(entry):
         if image_format := format_of(entry.path):
@@ -128,15 +128,15 @@ def _image_files(folder: str, class_folder: ClassFolder, passed_over: PassedOver
     """
     for file in files_below(image_path(folder, class_folder.path), passed_over, f"{class_folder.path}/"):
         source = f"{class_folder.path}/{file.path}"
-        name = Path(source).name.lower()
-        is_hidden = name.startswith(".") or SYSTEM_FILES.fullmatch(Path(source).name)
-        if name.endswith(SUFFIXES) and not is_hidden:
+        name = Path(source).name
+        is_hidden = name.startswith(".") or SYSTEM_FILES.fullmatch(name)
+        if name.lower().endswith(SUFFIXES) and not is_hidden:
             yield file
             continue
         image_format = format_of(image_path(folder, source))
         if is_hidden:
             passed_over.add("hidden images", source, num_files=int(image_format is not None))
-        elif name == _DICOM_INDEX:
+        elif name.lower() == _DICOM_INDEX:
             passed_over.add("DICOMDIR", source)
         elif image_format in READ_FORMATS:
             yield file

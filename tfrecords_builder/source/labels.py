@@ -85,10 +85,11 @@ def values_of(*cells: str) -> frozenset[str]:
 
     `1` and `1.0`, or `Pneumonia` and `PNEUMONIA`, become the same value.
     """
-    texts = (cell.split(VALUE_SEPARATOR) for cell in cells if cell.strip(f"{VALUE_SEPARATOR} "))
-    values = {whole_number(text.strip().casefold()) for split in texts for text in split if text.strip()}
-    has_empty_cell = any(not cell.strip(f"{VALUE_SEPARATOR} ") for cell in cells)
-    return frozenset(values | ({""} if has_empty_cell else set()))
+    values: set[str] = set()
+    for cell in cells:
+        texts = (text.strip().casefold() for text in cell.split(VALUE_SEPARATOR))
+        values |= {whole_number(text) for text in texts if text} or {""}
+    return frozenset(values)
 
 
 def combine(labels: Sequence[int], readers: Agreement) -> int | None:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Sequence
 
 from tfrecords_builder.cli.progress import progress
-from tfrecords_builder.decoding.formats import DICOM
+from tfrecords_builder.decoding import DICOM
 from tfrecords_builder.source.beginnings import format_of
 from tfrecords_builder.source.dicom_patient import read_patient_id
 from tfrecords_builder.source.images import FoundImage, SourceImage, image_path

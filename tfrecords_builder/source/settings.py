@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
-from typing import Literal
+from typing import Annotated, Literal
+
+from tfrecords_builder.cli.options import optional
 
 POSITIVE_BY_DEFAULT = ("1", "PNEUMONIA")
 
@@ -11,48 +13,47 @@ Agreement = Literal["agree", "any-positive", "majority"]
 
 @dataclasses.dataclass(frozen=True)
 class TableOptions:
-    """Columns of a table and the meaning of its labels: only used if SOURCE is a table.
+    """Which columns of a table are read, and what its labels mean. Only used if SOURCE is a table.
 
     Raises:
         ValueError: if the options cannot say an image and its class, or contradict each other.
     """
 
     path: str = "path"
-    """Column of the paths of the image files."""
+    """Column with the paths of the image files."""
     label: str = "label"
     """Column that decides the class. A cell may hold several values, separated by `|`."""
-    more_labels: tuple[str, ...] = ()
-    """Further columns that decide the class, if each row has the labels of several readers."""
+    more_labels: Annotated[tuple[str, ...], optional("[COLUMN ...]")] = ()
+    """More columns that decide the class, if each row has the labels of several readers."""
     positive: tuple[str, ...] = POSITIVE_BY_DEFAULT
-    """Values that mean PNEUMONIA, in upper or lower case. Every other value, and an empty cell, means
-    NORMAL, unless --table.negative lists what means NORMAL. The command prints what became of each value."""
-    positive_pattern: str = ""
-    """Regular expression that is searched in every cell, in upper or lower case. Cells in which it is found
-    mean PNEUMONIA. It is used instead of --table.positive."""
-    negative: tuple[str, ...] = ()
-    """Values that mean NORMAL. If there are any, a value that is neither positive, negative nor left out is
+    """Values that mean PNEUMONIA, in upper or lower case. Every other value, and an empty cell, means NORMAL,
+    unless --table.negative is given. The command prints what each value became."""
+    positive_pattern: Annotated[str, optional("REGEX")] = ""
+    """Regular expression to use instead of --table.positive. A cell means PNEUMONIA if the expression is
+    found in it, in upper or lower case."""
+    negative: Annotated[tuple[str, ...], optional("[VALUE ...]")] = ()
+    """Values that mean NORMAL. If any are given, a value that is neither positive, negative nor left out is
     an error."""
-    leave_out: tuple[str, ...] = ()
-    """Values that say nothing, for example -1 (uncertain in CheXpert) or "" (an empty cell). An image without
-    another label is left out."""
+    leave_out: Annotated[tuple[str, ...], optional("[VALUE ...]")] = ()
+    """Values that say nothing about the class, for example -1 (uncertain in CheXpert) or '' (an empty cell).
+    An image without any other label is left out."""
     readers: Agreement = "agree"
-    """What the labels of several readers of one image become: they must agree, or one PNEUMONIA decides, or
-    the majority decides (a tie is PNEUMONIA)."""
-    patient: str | None = None
-    """Column of the patients; by default `patient` if the table has it. Without a column, or where its cell
-    is empty, the patient is read from a DICOM's PatientID, or else from the file name. An empty name uses no
-    column."""
-    split: str | None = None
-    """Column of the splits (train, val or test); by default `split` if the table has it. Without a column,
-    splits are drawn by patient. An empty name uses no column."""
-    subtype: str | None = None
-    """Column of the subtypes (bacteria, virus or empty); by default `subtype` if the table has it. Without a
-    column, the subtype is read from the file name. An empty name uses no column."""
-    images: str = ""
-    """Folder that relative paths start from; by default the folder of the table. What is not there is looked
-    for in the folders below it."""
-    suffix: str = ""
-    """Suffix that is added to every path, for example .dcm if the column has names without it."""
+    """How the labels of several readers of one image become one. agree: it is an error if they differ.
+    any-positive: one PNEUMONIA is enough. majority: most readers decide, and a tie is PNEUMONIA."""
+    patient: Annotated[str | None, optional("COLUMN")] = None
+    """Column with the patients; by default `patient`, if the table has it. Pass '' to ignore such a column.
+    Where no cell names the patient, the PatientID of a DICOM image does, or else the file name."""
+    split: Annotated[str | None, optional("COLUMN")] = None
+    """Column with the splits (train, val or test); by default `split`, if the table has it. Pass '' to ignore
+    such a column. Without a column, splits are drawn by patient."""
+    subtype: Annotated[str | None, optional("COLUMN")] = None
+    """Column with the subtypes (bacteria, virus or empty); by default `subtype`, if the table has it. Pass ''
+    to ignore such a column. Without a column, the subtype is read from the file name."""
+    images: Annotated[str, optional("FOLDER")] = ""
+    """Folder that relative paths start from; by default the folder of the table. Images that are not there
+    are searched for in the folders below it."""
+    suffix: Annotated[str, optional("SUFFIX")] = ""
+    """Suffix to add to every path that lacks it, for example .dcm if the column has names without it."""
 
     def __post_init__(self) -> None:
         if not self.path or not self.label:
@@ -85,8 +86,8 @@ class SourceOptions:
 
     table: TableOptions = dataclasses.field(default_factory=TableOptions)
     dicom_patient_id: bool = True
-    """Read the patient of a DICOM image from its PatientID. Otherwise, and where the PatientID is empty, the
-    file name says who the patient is."""
+    """Take the patient of a DICOM image from its PatientID. With --no-dicom-patient-id, or if the PatientID
+    is empty, the patient is read from the file name."""
     patient_digest: bool = False
-    """Replace the identifier of every patient by a digest of it: the first 16 hexadecimal digits of its
-    SHA-256. The paths of the images stay as they are."""
+    """Replace the identifier of every patient by a digest: the first 16 hexadecimal digits of its SHA-256.
+    The paths of the images are not changed, although they may name patients."""

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES
@@ -60,6 +60,14 @@ def draw_validation(images: Sequence[SourceImage], fraction: float, seed: int) -
         return dataclasses.replace(image, split="val" if image.patient in drawn else "train")
 
     return [with_new_split(image) for image in images]
+
+
+def patients_also_in_test(images: Iterable[SourceImage]) -> list[str]:
+    """The patients with images in `test` and in `train` or `val`, sorted."""
+    in_test, elsewhere = set[str](), set[str]()
+    for image in images:
+        (in_test if image.split == "test" else elsewhere).add(image.patient)
+    return sorted(in_test & elsewhere)
 
 
 def _draw_patients(images: Sequence[SourceImage], fraction: float, seed: int) -> set[str]:

@@ -8,7 +8,7 @@ import posixpath
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.images import image_path
 from tfrecords_builder.source.passed_over import PassedOver
-from tfrecords_builder.source.walk import files_below
+from tfrecords_builder.source.walk import files_below, path_below
 
 _PATHS_SHOWN = 3  # in an error message
 
@@ -70,9 +70,9 @@ class ImagePaths:
         if not posixpath.isabs(path):
             return path
         parent, name = posixpath.split(path)
-        below = None if leads_up else _below(parent, os.path.abspath(self._folder))  # noqa: PTH100
+        below = None if leads_up else path_below(parent, os.path.abspath(self._folder))  # noqa: PTH100
         if below is None:
-            below = _below(self._real_path(parent), self._real_path(self._folder))
+            below = path_below(self._real_path(parent), self._real_path(self._folder))
         return path if below is None else posixpath.join(below, name)
 
     def _find_below(self, written: str, path: str) -> str | None:
@@ -93,11 +93,3 @@ class ImagePaths:
             for file in files_below(self._folder, PassedOver()):
                 paths[posixpath.basename(file.path)].append(file.path)
         return paths
-
-
-def _below(path: str, folder: str) -> str | None:
-    """The path relative to a folder, both absolute; None if it is not below it."""
-    if path == folder:
-        return ""
-    start = folder.rstrip("/") + "/"
-    return path[len(start) :] if path.startswith(start) else None

@@ -71,7 +71,7 @@ def files_below(folder: str, passed_over: PassedOver, prefix: str = "") -> list[
     waiting, linked = collections.deque([root]), collections.deque[File]()
     while waiting or linked:
         parent = (waiting or linked).popleft()
-        if parent.real_path in listed or _holds(parent.real_path, root.real_path):
+        if parent.real_path in listed or path_below(root.real_path, parent.real_path):
             passed_over.add(READ_ALREADY, prefix + parent.path)
             continue
         listed.add(parent.real_path)
@@ -89,8 +89,12 @@ def files_below(folder: str, passed_over: PassedOver, prefix: str = "") -> list[
     return files
 
 
-def _holds(folder: str, path: str) -> bool:
-    return path != folder and path.startswith(folder.rstrip("/") + "/")
+def path_below(path: str, folder: str) -> str | None:
+    """The path relative to a folder, both absolute; empty for the folder, None if it is not below it."""
+    if path == folder:
+        return ""
+    start = folder.rstrip("/") + "/"
+    return path[len(start) :] if path.startswith(start) else None
 
 
 def _child(parent: File, entry: os.DirEntry[str]) -> File:

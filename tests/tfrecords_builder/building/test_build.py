@@ -107,6 +107,30 @@ def test_dataset_json_describes_the_records(source, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("num_shared", "words"),
+    [
+        (0, ""),
+        (2, "also in train or val: 2 ('person100', 'person101'); "),
+        (4, "also in train or val: 4 ('person100', 'person101', 'person102', ...); "),
+    ],
+)
+def test_a_warning_names_patients_of_test_that_the_model_also_trains_on(
+    source, tmp_path, caplog, num_shared, words
+):
+    folder = Path(shutil.copytree(source, tmp_path / "source"))
+    image = next((folder / "train/PNEUMONIA").iterdir()).read_bytes()
+    for split in ("train", "test"):
+        for number in range(num_shared):
+            (folder / split / f"PNEUMONIA/person{100 + number}_virus_1.jpeg").write_bytes(image)
+
+    build(settings(folder, tmp_path / "records"))
+
+    warnings = [line for line in caplog.messages if "patients of test" in line]
+    assert len(warnings) == bool(num_shared)
+    assert all(words in line and "\n" not in line for line in warnings)
+
+
 @pytest.fixture
 def damaged(source, tmp_path) -> Path:
     folder = tmp_path / "damaged"

@@ -24,7 +24,7 @@ def gray_jpeg(**options) -> bytes:
     return as_file(Image.fromarray(scene(SIDE, SIDE)).convert("L"), "JPEG", **options)
 
 
-def colour_png() -> bytes:
+def color_png() -> bytes:
     return as_file(Image.fromarray(scene(SIDE, SIDE)), "PNG")
 
 
@@ -71,14 +71,14 @@ def with_chunk(png: bytes, added: bytes) -> bytes:
 
 def png_header(png: bytes, **fields: int) -> bytes:
     """The same PNG with other fields in its header, and the checksum that belongs to them."""
-    places = {"bits": 24, "colour_type": 25, "compression": 26, "filter": 27, "interlace": 28}
+    places = {"bits": 24, "color_type": 25, "compression": 26, "filter": 27, "interlace": 28}
     for name, value in fields.items():
         png = changed(png, places[name], bytes([value]))
     return changed(png, 29, struct.pack(">I", zlib.crc32(png[12:29])))
 
 
 def image_position(encoded: bytes) -> int:
-    """Position of the only image of a GIF as Pillow writes it: after its table of colours."""
+    """Position of the only image of a GIF as Pillow writes it: after its table of colors."""
     return 13 + (3 << (encoded[10] & 7) + 1)
 
 
@@ -107,11 +107,11 @@ READ = {
     "jpeg cut off, then ended": lambda: gray_jpeg()[:-300] + END,
     "jpeg with 990 comments": lambda: gray_jpeg()[:2] + 990 * COMMENT + gray_jpeg()[2:],
     "progressive jpeg of 100 scans": lambda: with_many_scans(90),
-    "png with bytes after its end": lambda: colour_png() + bytes(50),
-    "png with a damaged note": lambda: with_chunk(colour_png(), changed(chunk(b"tEXt", b"a\0b"), 9, b"x")),
-    "png with an unknown note": lambda: with_chunk(colour_png(), chunk(b"noTe", bytes(40))),
+    "png with bytes after its end": lambda: color_png() + bytes(50),
+    "png with a damaged note": lambda: with_chunk(color_png(), changed(chunk(b"tEXt", b"a\0b"), 9, b"x")),
+    "png with an unknown note": lambda: with_chunk(color_png(), chunk(b"noTe", bytes(40))),
     "png whose animation is damaged": lambda: with_chunk(
-        colour_png(), chunk(b"acTL", struct.pack(">II", 0, 0))
+        color_png(), chunk(b"acTL", struct.pack(">II", 0, 0))
     ),
     "gif without its end": lambda: gif()[:-1],
     "gif with bytes after its end": lambda: gif() + bytes(50),
@@ -188,17 +188,17 @@ REFUSED = {
         lambda: jpeg_claiming(60000, 60000),
         "60000x60000 pixels are more than the limit of 67108864",
     ),
-    "png cut off": (lambda: colour_png()[:-200], "PNG that is cut off: its last chunk IEND is missing"),
+    "png cut off": (lambda: color_png()[:-200], "PNG that is cut off: its last chunk IEND is missing"),
     "png without its last chunk": (
-        lambda: colour_png()[:-12],
+        lambda: color_png()[:-12],
         "PNG that is cut off: its last chunk IEND is missing",
     ),
     "png with a changed byte": (
-        lambda: changed(colour_png(), len(colour_png()) // 2, b"\x55\x55"),
+        lambda: changed(color_png(), len(color_png()) // 2, b"\x55\x55"),
         "damaged PNG: the checksum of its chunk IDAT is wrong",
     ),
     "png with a changed byte in its last chunk": (
-        lambda: colour_png()[:-1] + b"x",
+        lambda: color_png()[:-1] + b"x",
         "damaged PNG: the checksum of its chunk IEND is wrong",
     ),
     "png whose pixels are damaged": (
@@ -210,15 +210,15 @@ REFUSED = {
         "damaged PNG: its pixels cannot be decompressed",
     ),
     "png with an unknown chunk": (
-        lambda: with_chunk(colour_png(), chunk(b"NEWS", b"")),
+        lambda: with_chunk(color_png(), chunk(b"NEWS", b"")),
         "damaged PNG: it has an unknown chunk b'NEWS'",
     ),
     "png of no known kind": (
-        lambda: png_header(colour_png(), bits=3),
-        "damaged PNG: it has 3 bits of colour type 2, and methods 00 00 00",
+        lambda: png_header(color_png(), bits=3),
+        "damaged PNG: it has 3 bits of color type 2, and methods 00 00 00",
     ),
     "png without its header": (
-        lambda: without(colour_png(), 8, 33),
+        lambda: without(color_png(), 8, 33),
         "damaged PNG: it does not begin with the chunk IHDR",
     ),
     "huge png": (
@@ -237,9 +237,9 @@ REFUSED = {
         "damaged GIF: its pixels cannot be decompressed",
     ),
     "gif without an image": (lambda: gif()[: image_position(gif())] + b";", "damaged GIF: it has no image"),
-    "gif without colours": (
+    "gif without colors": (
         lambda: changed(without(gif(), 13, image_position(gif())), 10, b"\0"),
-        "GIF without a table of colours",
+        "GIF without a table of colors",
     ),
     "gif in many small parts": (
         lambda: gif()[: image_position(gif())] + 5000 * b"!\xfe\1x\0" + gif()[image_position(gif()) :],
@@ -303,8 +303,8 @@ def png_of_pixels(compressed: bytes) -> bytes:
 @functools.cache
 def other_format(suffix: str) -> bytes:
     """A file in a format that OpenCV writes and this project does not read."""
-    colour = scene(SIDE, SIDE)
-    pixels = colour.astype(np.float32) / 255 if suffix in (".hdr", ".pfm") else colour
+    color = scene(SIDE, SIDE)
+    pixels = color.astype(np.float32) / 255 if suffix in (".hdr", ".pfm") else color
     if suffix in (".pgm", ".pbm"):
-        pixels = colour[..., 0]
+        pixels = color[..., 0]
     return cv2.imencode(suffix, pixels)[1].tobytes()

@@ -62,8 +62,8 @@ def dicom() -> bytes:
 
 
 KINDS = {
-    "colour png": lambda: opencv(".png", 3),
-    "16-bit colour png": lambda: opencv(".png", 4, np.uint16),
+    "color png": lambda: opencv(".png", 3),
+    "16-bit color png": lambda: opencv(".png", 4, np.uint16),
     "rotated jpeg": lambda: pillow("L", "JPEG"),
     "progressive jpeg": lambda: opencv(
         ".jpg",

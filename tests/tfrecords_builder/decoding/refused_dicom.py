@@ -30,7 +30,7 @@ def lossless_jpeg(width: int, height: int) -> bytes:
 
 REFUSED = {
     "frames": (dataset(NumberOfFrames=2), "DICOM with 2 frames: expected one frame"),
-    "colour": (
+    "color": (
         dataset(PhotometricInterpretation="RGB", SamplesPerPixel=3),
         "DICOM in RGB with 3 samples per pixel: expected MONOCHROME1 or MONOCHROME2 with 1",
     ),

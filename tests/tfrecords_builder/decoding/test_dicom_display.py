@@ -306,9 +306,9 @@ def test_a_table_that_shows_nothing_gives_way_to_the_window():
     np.testing.assert_array_equal(decode(as_file(made)), [[0, 0, 0], [128, 255, 255]])
 
 
-@pytest.mark.parametrize("colours", ["MONOCHROME1", "MONOCHROME2"])
-def test_the_shape_inverse_inverts_once(colours):
-    inverse = dataset(PhotometricInterpretation=colours, PresentationLUTShape="INVERSE")
+@pytest.mark.parametrize("colors", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_shape_inverse_inverts_once(colors):
+    inverse = dataset(PhotometricInterpretation=colors, PresentationLUTShape="INVERSE")
 
     np.testing.assert_array_equal(decode(as_file(inverse)), 255 - decode(as_file(dataset())))
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from tests.tfrecords_builder.decoding.both_decoders import in_both
 from tests.tfrecords_builder.image_files import (
-    COLOUR_PROFILE,
+    COLOR_PROFILE,
     COMMENT,
     PHOTOSHOP,
     XMP,
@@ -60,10 +60,10 @@ PLACES = {
     "first": with_segments(PLAIN, EXIF),
     "behind JFIF": PLAIN[:20] + EXIF + PLAIN[20:],
     "behind Photoshop's": with_segments(PLAIN, PHOTOSHOP, EXIF),
-    "behind a colour profile": with_segments(PLAIN, COLOUR_PROFILE, EXIF),
+    "behind a color profile": with_segments(PLAIN, COLOR_PROFILE, EXIF),
     "behind a comment": with_segments(PLAIN, COMMENT, EXIF),
     "behind XMP, which has the same marker": with_segments(PLAIN, XMP, EXIF),
-    "behind all of them": with_segments(PLAIN, XMP, PHOTOSHOP, COLOUR_PROFILE, COMMENT, COLOUR_PROFILE, EXIF),
+    "behind all of them": with_segments(PLAIN, XMP, PHOTOSHOP, COLOR_PROFILE, COMMENT, COLOR_PROFILE, EXIF),
     "behind a hundred comments": with_segments(PLAIN, *[COMMENT] * 100, EXIF),
     "behind fill bytes": with_segments(PLAIN, b"\xff\xff\xff", EXIF),
     "behind bytes of no segment": with_segments(PLAIN, COMMENT, b"\x01\x02\x03\x04", EXIF),

@@ -16,7 +16,7 @@ from tfrecords_builder.decoding import (
     FORMATS,
     UnreadableImage,
     read_header,
-    recognise,
+    recognize,
 )
 
 OTHERS = {
@@ -47,7 +47,7 @@ MORE = {
 @pytest.mark.parametrize("files", [OTHERS, MORE])
 def test_other_formats_are_refused_by_both_with_their_name(files):
     for name, encoded in files.items():
-        assert recognise(encoded[:BEGINNING_BYTES]) == name
+        assert recognize(encoded[:BEGINNING_BYTES]) == name
         assert in_both(encoded) == f"{name} is not read: convert the image to PNG"
         with pytest.raises(UnreadableImage, match=f"{name} is not read"):
             read_header(encoded)
@@ -77,13 +77,13 @@ def webp_claiming(width: int, height: int) -> bytes:
 
 def test_the_first_bytes_tell_the_formats_that_are_read():
     for kind, encoded in image_files(50, 67).items():
-        assert recognise(encoded[:BEGINNING_BYTES]) in FORMATS
-        assert recognise(encoded[:BEGINNING_BYTES]).lower() in kind
-    assert recognise(bytes(128) + b"DICM") == DICOM
-    assert recognise(b"\x08\0\x05\0" + bytes(200)) == DICOM
-    assert recognise(b"II*\0" + bytes(124) + b"DICM") == DICOM  # a preamble may be that of a TIFF
+        assert recognize(encoded[:BEGINNING_BYTES]) in FORMATS
+        assert recognize(encoded[:BEGINNING_BYTES]).lower() in kind
+    assert recognize(bytes(128) + b"DICM") == DICOM
+    assert recognize(b"\x08\0\x05\0" + bytes(200)) == DICOM
+    assert recognize(b"II*\0" + bytes(124) + b"DICM") == DICOM  # a preamble may be that of a TIFF
     for other in (b"", b"\x89PNG", b"GIF8", b"\xff\xd8", b"hello"):
-        assert recognise(other) is None
+        assert recognize(other) is None
 
 
 def test_dicom_is_not_for_the_served_model():

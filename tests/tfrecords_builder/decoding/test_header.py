@@ -5,7 +5,7 @@ from tfrecords_builder.decoding import FORMATS, UnreadableImage, read_header
 from tfrecords_builder.decoding.headers.jpeg import JpegHeader
 
 
-def test_every_format_is_recognised_with_its_size():
+def test_every_format_is_recognized_with_its_size():
     headers = {kind: read_header(encoded) for kind, encoded in image_files(50, 67).items()}
 
     assert {(header.width, header.height) for header in headers.values()} == {(67, 50)}

@@ -39,7 +39,7 @@ def test_an_image_of_one_level_is_black(level):
     np.testing.assert_array_equal(in_both(as_png(np.full((3, 4), level, np.uint16))), np.zeros((3, 4)))
 
 
-def test_the_range_of_colours_is_that_of_their_luma():
+def test_the_range_of_colors_is_that_of_their_luma():
     bgr = np.array([[[0, 0, 0], [0, 0, 4000], [0, 4000, 0], [4000, 0, 0], [4000, 4000, 4000]]], np.uint16)
     weights = np.array([3735, 19235, 9798]) / (1 << 15)  # of blue, green and red: ITU-R BT.601
 

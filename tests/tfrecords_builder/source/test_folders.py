@@ -110,7 +110,7 @@ def passed_over(found) -> str:
     return lines[0] if lines else ""
 
 
-def test_images_are_recognised_by_their_first_bytes_whatever_their_names(folder):
+def test_images_are_recognized_by_their_first_bytes_whatever_their_names(folder):
     files = {
         "a.tif": JPEG,
         "b.jfif": JPEG,

@@ -175,7 +175,7 @@ def test_without_pyarrow_the_extra_is_named_and_csv_is_read(tmp_path, monkeypatc
     assert labels(tmp_path / "t.csv") == EXPECTED
 
 
-def test_a_table_is_recognised_by_its_suffix(tmp_path):
+def test_a_table_is_recognized_by_its_suffix(tmp_path):
     (tmp_path / "folder.csv").mkdir()
 
     for name in ("table.csv", "TABLE.PARQUET", "a.tsv", "a.txt", "a.csv.gz", "A.TSV.GZ"):

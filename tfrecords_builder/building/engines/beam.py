@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.building.record_maker import RecordMaker
-from tfrecords_builder.building.shards import write_shard
+from tfrecords_builder.building.shard_writer import write_shard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.errors import UserError
 

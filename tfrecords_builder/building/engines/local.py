@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.building.record_maker import RecordMaker
-from tfrecords_builder.building.shards import write_shard
+from tfrecords_builder.building.shard_writer import write_shard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.decoding.threads import single_threaded_opencv

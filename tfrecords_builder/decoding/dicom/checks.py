@@ -51,10 +51,10 @@ def check(dataset: "pydicom.Dataset") -> None:
     check_size("DICOM", int(dataset.Columns), int(dataset.Rows))
     if (num_frames := int(dataset.get("NumberOfFrames") or 1)) > 1:
         raise UnreadableImage(f"DICOM with {num_frames} frames: expected one frame")
-    colours, num_samples = dataset.get("PhotometricInterpretation"), int(dataset.get("SamplesPerPixel") or 1)
-    if colours not in ("MONOCHROME1", "MONOCHROME2") or num_samples > 1:
+    colors, num_samples = dataset.get("PhotometricInterpretation"), int(dataset.get("SamplesPerPixel") or 1)
+    if colors not in ("MONOCHROME1", "MONOCHROME2") or num_samples > 1:
         raise UnreadableImage(
-            f"DICOM in {colours} with {num_samples} samples per pixel: "
+            f"DICOM in {colors} with {num_samples} samples per pixel: "
             "expected MONOCHROME1 or MONOCHROME2 with 1"
         )
     bits = int(dataset.get("BitsAllocated") or 0)

@@ -39,7 +39,7 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
         uint8 array (height, width), 0 black to 255 white.
 
     Raises:
-        UnreadableImage: if the file is damaged, is in colour, has several frames, has more than 16 bits or
+        UnreadableImage: if the file is damaged, is in color, has several frames, has more than 16 bits or
             MAX_PIXELS, or is compressed in a way that no installed package decompresses.
         UserError: if pydicom is not installed.
     """

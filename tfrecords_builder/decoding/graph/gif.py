@@ -21,7 +21,7 @@ RUN = 256
 _LARGEST_PART = 256  # bytes, with the byte that says the size
 _NO_OFFSET = bytes(4)
 _END_OF_PARTS, _END = b"\0", b";"
-# Descriptor, table of two colours, and the codes clear, 0 and end of 3 bits each.
+# Descriptor, table of two colors, and the codes clear, 0 and end of 3 bits each.
 _ONE_PIXEL = b",\0\0\0\0\1\0\1\0\x80" + bytes(6) + b"\2\2\x44\1\0"
 
 # What the next byte is the first of:

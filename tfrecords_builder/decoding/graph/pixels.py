@@ -1,4 +1,4 @@
-"""Gray out of colours, and upright images, as uint8 (height, width, 1)."""
+"""Gray out of colors, and upright images, as uint8 (height, width, 1)."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, PIXELS_AT_A_TIM
 
 @rarely_called
 def luma(rgb: tf.Tensor) -> tf.Tensor:
-    """Turns colours into their luma, equal to the bit to cv2.cvtColor.
+    """Turns colors into their luma, equal to the bit to cv2.cvtColor.
 
     Args:
         rgb: uint8 or uint16 (height, width, 3).

@@ -22,11 +22,11 @@ def decode(encoded: tf.Tensor, sixteen_bits: SixteenBits = "range") -> tf.Tensor
     """
     position = header.FIRST_POSITION
     chunk_bytes, name, width, height = tf.unstack(numbers_at(encoded, position, 4, little_endian=False))
-    bits, colour_type = tf.unstack(bytes_at(encoded, position + 16, 2))
+    bits, color_type = tf.unstack(bytes_at(encoded, position + 16, 2))
     is_first_chunk = tf.equal(chunk_bytes, header.FIRST_CHUNK_BYTES) & tf.equal(
         name, int.from_bytes(header.FIRST_CHUNK, "big")
     )
-    is_gray = tf.reduce_any(tf.equal(colour_type, header.GRAY_TYPES))
+    is_gray = tf.reduce_any(tf.equal(color_type, header.GRAY_TYPES))
     problem = "the PNG does not begin with the chunk IHDR, or is larger than the limit"
     with tf.control_dependencies([require(is_first_chunk & is_size_allowed(width, height), problem)]):
         encoded = tf.identity(encoded)

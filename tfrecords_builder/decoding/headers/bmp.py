@@ -14,11 +14,11 @@ FIXED_BYTES = 54
 HEADER_BYTES = (40, 124)
 """Smallest and largest size of the header after the file header, in bytes."""
 BITS = (8, 24, 32)
-"""Bits per pixel that are read: indices of a palette, colours, and colours with a byte that is not used."""
+"""Bits per pixel that are read: indices of a palette, colors, and colors with a byte that is not used."""
 UNCOMPRESSED, BIT_MASKS = 0, 3
 MASKS = b"\0\0\xff\0\0\xff\0\0\xff\0\0\0"
 """Masks of red, green and blue that say what a BMP of 32 bits without masks has: blue, green, red."""
-PALETTE_COLOURS = 256
+PALETTE_COLORS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read(encoded: bytes) -> BmpHeader:
         )
     height = int.from_bytes(encoded[22:26], "little", signed=True)
     palette = FILE_HEADER_BYTES + header_bytes
-    num_colours = min(_number(encoded, 46, 4) or PALETTE_COLOURS, PALETTE_COLOURS)
+    num_colors = min(_number(encoded, 46, 4) or PALETTE_COLORS, PALETTE_COLORS)
     header = BmpHeader(
         "BMP",
         width=int.from_bytes(encoded[18:22], "little", signed=True),
@@ -68,7 +68,7 @@ def read(encoded: bytes) -> BmpHeader:
         bits=bits,
         is_top_down=height < 0,
         pixels=pixels,
-        palette=(palette, palette + 4 * num_colours),
+        palette=(palette, palette + 4 * num_colors),
     )
     if (needed := pixels + header.row_bytes * header.height) > len(encoded):
         raise UnreadableImage(f"BMP that is cut off: {len(encoded)} bytes, expected {needed}")

@@ -4,7 +4,7 @@ from tfrecords_builder.decoding.errors import UnreadableImage
 from tfrecords_builder.decoding.headers.header import Header
 
 FLAGS_POSITION = 10
-"""Position of the byte that says whether a table of colours for all images follows, and how large it is."""
+"""Position of the byte that says whether a table of colors for all images follows, and how large it is."""
 SCREEN_BYTES = 13
 """Bytes before that table."""
 DESCRIPTOR_BYTES = 10
@@ -21,7 +21,7 @@ def read(encoded: bytes) -> Header:
     """Reads the size of the first image of a GIF.
 
     Raises:
-        UnreadableImage: if there is no image, or it has no table of colours.
+        UnreadableImage: if there is no image, or it has no table of colors.
     """
     try:
         image = _first_image(encoded)
@@ -29,7 +29,7 @@ def read(encoded: bytes) -> Header:
     except IndexError:
         raise UnreadableImage("GIF that is cut off before its first image") from None
     if not flags & HAS_TABLE:
-        raise UnreadableImage("GIF without a table of colours")
+        raise UnreadableImage("GIF without a table of colors")
     size = encoded[image + SIZE_POSITION : image + SIZE_POSITION + 4]
     return Header("GIF", int.from_bytes(size[:2], "little"), int.from_bytes(size[2:], "little"))
 
@@ -53,5 +53,5 @@ def _first_image(encoded: bytes) -> int:
 
 
 def table_bytes(flags: int) -> int:
-    """Bytes of the table of colours that flags announce."""
+    """Bytes of the table of colors that flags announce."""
     return 3 << (flags & TABLE_SIZE) + 1 if flags & HAS_TABLE else 0

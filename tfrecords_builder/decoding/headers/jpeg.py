@@ -36,7 +36,7 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _USES_RESTARTS = b"\xff\xdd\0\4"
 
 READ_COMPONENTS = (1, 3, 4)
-"""Numbers of components that are read: gray, colour, and CMYK or YCCK."""
+"""Numbers of components that are read: gray, color, and CMYK or YCCK."""
 CMYK_COMPONENTS = 4
 BITS = 8
 """Bits per sample that are read."""
@@ -55,7 +55,7 @@ class JpegHeader(Header):
     """What the segments before the pixels say."""
 
     is_cmyk: bool = False
-    """Whether the colours are stored as CMYK, or as YCCK, which decoders turn into CMYK."""
+    """Whether the colors are stored as CMYK, or as YCCK, which decoders turn into CMYK."""
     has_inverted_inks: bool = False
     """Whether a CMYK image stores 255 for no ink, as Adobe's programs do."""
     orientation: int = exif.UPRIGHT

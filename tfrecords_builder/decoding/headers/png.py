@@ -17,12 +17,12 @@ FIRST_POSITION = len(MAGIC["PNG"][0])
 MOST_BITS = 16
 """Most bits per sample."""
 GRAY_TYPES = (0, 4)
-"""Colour types without colours: gray, and gray with transparency."""
+"""Color types without colors: gray, and gray with transparency."""
 
 WRONG_CHECKSUM = "damaged PNG: the checksum of its chunk {} is wrong"
 
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-_BITS_OF_COLOUR_TYPE = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_BITS_OF_COLOR_TYPE = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _BYTES_AROUND_CONTENT = 12  # length, name and checksum
 _LOWER_CASE = 0x20  # this bit of the first letter marks a chunk that decoders may pass over
 
@@ -34,7 +34,7 @@ class PngHeader(Header):
     bits: int = 8
     """Bits per sample: 1, 2, 4, 8 or 16."""
     is_gray: bool = False
-    """Whether it stores no colours."""
+    """Whether it stores no colors."""
     critical: tuple[slice, ...] = ()
     """The parts of the file with the chunks that decide the pixels."""
 
@@ -45,17 +45,17 @@ def read(encoded: bytes) -> PngHeader:
     Raises:
         UnreadableImage: if the file is cut off or damaged.
     """
-    width, height, bits, colour_type, methods = _read_first_chunk(encoded)
-    if bits not in _BITS_OF_COLOUR_TYPE.get(colour_type, ()) or methods not in (b"\0\0\0", b"\0\0\1"):
+    width, height, bits, color_type, methods = _read_first_chunk(encoded)
+    if bits not in _BITS_OF_COLOR_TYPE.get(color_type, ()) or methods not in (b"\0\0\0", b"\0\0\1"):
         raise UnreadableImage(
-            f"damaged PNG: it has {bits} bits of colour type {colour_type}, and methods {methods.hex(' ')}"
+            f"damaged PNG: it has {bits} bits of color type {color_type}, and methods {methods.hex(' ')}"
         )
     return PngHeader(
         "PNG",
         width,
         height,
         bits=bits,
-        is_gray=colour_type in GRAY_TYPES,
+        is_gray=color_type in GRAY_TYPES,
         critical=tuple(_critical_parts(encoded)),
     )
 

@@ -1,7 +1,7 @@
 """The one check of an image file's header, before anything is decoded or sent."""
 
 from tfrecords_builder.decoding.errors import UnreadableImage
-from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, FORMATS, expected, recognise
+from tfrecords_builder.decoding.formats import BEGINNING_BYTES, DICOM, FORMATS, expected, recognize
 from tfrecords_builder.decoding.headers import bmp, gif, jpeg, png
 from tfrecords_builder.decoding.headers.header import Header
 
@@ -21,7 +21,7 @@ def read_header(encoded: bytes) -> Header:
     Raises:
         UnreadableImage: if the file is refused; the message says why.
     """
-    name = recognise(encoded[:BEGINNING_BYTES])
+    name = recognize(encoded[:BEGINNING_BYTES])
     if name in _READERS:
         return _READERS[name](encoded)
     if name == DICOM:
