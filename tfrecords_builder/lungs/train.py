@@ -68,6 +68,8 @@ def _print_dice(name: str, finder: Any, examples: Examples) -> None:
     inner = slice(margin, STORED_SIDE - margin)
     for label, class_name in enumerate(CLASS_NAMES):
         of_class = examples.take(examples.labels == label)
+        if not len(of_class.images):
+            continue
         found = [find_lungs_with(finder, image[inner, inner]) for image in of_class.images]
         drawn = [mask[inner, inner] > 127 for mask in of_class.masks]  # noqa: PLR2004 - half of 255
         values = [dice(a, b) for a, b in zip(found, drawn, strict=True)]
