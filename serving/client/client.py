@@ -109,6 +109,7 @@ class Client:
         """Returns one prediction with its heatmap and overlay for each image, in the order of the images.
 
         Raises:
+            ClientClosed: if the client is closed.
             ServingError: if the server did not answer about all images.
         """
         return [answer for _, answer in self.explain_each(images)]
