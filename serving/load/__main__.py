@@ -31,7 +31,8 @@ EXIT_ERRORS = 1
 class LoadConfig:
     """Sends images to a server from many clients at the same time, and reports how fast it answers.
 
-    The exit code is 0 if all requests were answered, and 1 if some failed.
+    The exit code is 0 if all requests were answered, and 1 if some failed. It is 2 if the load test
+    could not begin, for example because the server did not answer.
     """
 
     address: Annotated[str | None, optional("HOST:PORT")] = None
@@ -53,8 +54,8 @@ class LoadConfig:
     batch_size: int = 1
     """Number of images in a request."""
     sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIZE [SIZE ...]")] = DEFAULT_SIZES
-    """Sizes of the synthetic X-rays that are sent: WIDTHxHEIGHT in pixels, or WIDTHxHEIGHT:SHARE. Of `96x96:3
-    64x64:1`, three in four images have 96x96 pixels."""
+    """Sizes of the synthetic X-rays that are sent: WIDTHxHEIGHT in pixels, or WIDTHxHEIGHT:SHARE. With
+    `96x96:3 64x64:1`, three in four images have 96x96 pixels."""
     images: Annotated[
         str | None,
         optional("DIR", help=f"Folder of {expected(FORMATS)} files to send instead of synthetic X-rays."),
@@ -63,7 +64,7 @@ class LoadConfig:
     """Seconds until each request must be answered."""
     export: Annotated[str | None, optional("MODELS")] = None
     """Folder of exported models. If it is given, the highest version of the model is timed in this process,
-    without a server, before and after the load: what this machine can do at best."""
+    without a server, before and after the load test. This shows how fast this machine can be at best."""
     bare_batch_size: int = 32
     """Number of images in a batch when the model is timed without a server (see --export)."""
     bare_seconds: float = 10.0
