@@ -91,8 +91,9 @@ def test_the_graph_needs_no_python_xla_or_gpu(models):
 
 def test_a_model_that_answers_differently_from_its_run_is_not_published(finished_run, tmp_path, monkeypatch):
     class Swapped(saved_model.ServedClassifier):
-        def _probability(self, images):
-            return 1 - super()._probability(images)
+        def _predict_pixels(self, image):
+            outputs = super()._predict_pixels(image)
+            return outputs | {"probability": 1 - outputs["probability"]}
 
     monkeypatch.setattr(saved_model, "ServedClassifier", Swapped)
 

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from pipeline.training.recipe import MONITOR
-from pipeline.training.settings import ModelConfig
 from tuning import architecture_search
 from tuning.leaderboard import AUC
 from tuning.settings import SearchConfig
@@ -31,7 +30,8 @@ def search_small_architectures(monkeypatch) -> None:
 
     def training_config(self, hp):
         width = hp.Choice("first_filters", [2, 3, 4, 5])
-        return dataclasses.replace(self.base, model=ModelConfig(filters=(width, width), convolutions=1))
+        model = dataclasses.replace(self.base.model, filters=(width, width), convolutions=1)
+        return dataclasses.replace(self.base, model=model)
 
     monkeypatch.setattr(SearchSpace, "training_config", training_config)
 

@@ -196,8 +196,17 @@ def test_signatures_share_the_threads_but_no_batch(batching_server, encoded_imag
     together([lambda name=name: ask(name) for name in ("serving_default", "gradcam")])
 
     assert outputs == {
-        "serving_default": ["label", "probability", "valid"],
-        "gradcam": ["heatmap", "label", "overlay_bytes", "probability", "valid"],
+        "serving_default": ["familiarity", "label", "lung_area", "probability", "valid", "warning"],
+        "gradcam": [
+            "familiarity",
+            "heatmap",
+            "label",
+            "lung_area",
+            "overlay_bytes",
+            "probability",
+            "valid",
+            "warning",
+        ],
     }
 
 
