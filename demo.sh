@@ -36,11 +36,12 @@ free_port() { python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1"
 
 say "1. Draw synthetic chest X-rays with known lesions, and build records of them"
 run python -m tfrecords_builder.synthesize "$folder/chest_xray" --overwrite
-run python -m tfrecords_builder "$folder/chest_xray" "$folder/records" --lungs "$folder/chest_xray/lungs" --overwrite
+run python -m tfrecords_builder "$folder/chest_xray" "$folder/records" --image-size 64 \
+  --lungs "$folder/chest_xray/lungs" --overwrite
 
 say "2. Search the architecture; the best is trained in full"
 run python -m tuning.search "$folder/records" "$folder/run" --overwrite \
-  --max-trials 3 --trial-epochs 3 --epochs 10
+  --max-trials 3 --trial-epochs 3 --epochs 40
 
 say "3. Evaluate it on the test images"
 run python -m pipeline.evaluate "$folder/run" "$folder/records"

@@ -54,7 +54,7 @@ def test_a_process_that_is_killed_after_an_epoch_is_continued_to_the_same_weight
         np.testing.assert_allclose(continued, uninterrupted, atol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["ram", "none"])
+@pytest.fixture(scope="module", params=["ram", pytest.param("none", marks=pytest.mark.slow)])
 def uninterrupted(request, records, tmp_path_factory) -> tuple[str, str]:
     """A way to keep the records, and the run folder of a training of two epochs that nobody stopped."""
     run = str(tmp_path_factory.mktemp("uninterrupted") / "run")
