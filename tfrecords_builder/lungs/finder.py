@@ -26,6 +26,9 @@ def find_lungs(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
     Returns:
         bool (side, side), true in the lungs.
+
+    Raises:
+        ValueError: if the pixels are not uint8, not two-dimensional, or there are none.
     """
     if not hasattr(_of_thread, "network"):
         network = files(__package__).joinpath(NETWORK_FILE).read_bytes()
@@ -35,6 +38,10 @@ def find_lungs(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def find_lungs_with(network: cv2.dnn.Net, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Draws the lungs with a network that `tfrecords_builder.lungs.network` wrote; see `find_lungs`."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 2 or not pixels.size:  # noqa: PLR2004 - rows and columns
+        raise ValueError(
+            f"pixels must be a gray image, uint8 (side, side). Received: {pixels.dtype} {pixels.shape}"
+        )
     if pixels.std() < SMALLEST_DEVIATION:
         return np.zeros(pixels.shape, np.bool_)
     network.setInput(network_input(pixels)[None, None])

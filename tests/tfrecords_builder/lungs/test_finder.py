@@ -31,7 +31,7 @@ def synthetic(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("border", [0.0, 0.08, 0.15])
-@pytest.mark.parametrize("side", [32, 64, 96, 224])
+@pytest.mark.parametrize("side", [16, 32, 64, 96, 224])
 def test_it_finds_the_lungs_of_synthetic_xrays(side, border):
     preprocessing = Preprocessing(side, border)
     values = []
@@ -54,6 +54,35 @@ def test_threads_find_what_one_finds():
     with ThreadPoolExecutor(6) as pool:
         for found, expected in zip(pool.map(find_lungs, pictures * 3), alone * 3, strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_threads_of_opencv_change_nothing(threads):
+    pictures = [Preprocessing(96).crop_and_resize(synthetic(number)[0]) for number in range(4)]
+    expected = [find_lungs(picture) for picture in pictures]
+    former = cv2.getNumThreads()
+    cv2.setNumThreads(threads)
+    try:
+        with ThreadPoolExecutor(1) as pool:  # a new thread has a new network
+            found = list(pool.map(find_lungs, pictures))
+    finally:
+        cv2.setNumThreads(former)
+
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((64, 64), np.float32),
+        np.zeros((64, 64), np.uint16),
+        np.zeros((0, 0), np.uint8),
+    ],
+)
+def test_what_is_no_gray_image_is_refused(pixels):
+    with pytest.raises(ValueError, match="pixels must be a gray image, uint8"):
+        find_lungs(pixels)
 
 
 @pytest.mark.parametrize("gray", [0, 128, 255])

@@ -45,6 +45,19 @@ def test_the_onnx_file_computes_what_keras_does():
     np.testing.assert_allclose(opencv.forward()[0, 0], expected, atol=1e-3 * np.abs(expected).max())
 
 
+@pytest.mark.slow
+def test_the_same_seed_trains_the_same_weights():
+    from tfrecords_builder.lungs.examples import draw_examples
+    from tfrecords_builder.lungs.fitting import fit
+    from tfrecords_builder.lungs.settings import LungTrainConfig
+
+    config = LungTrainConfig("", "", "", epochs=2, batch_size=4, seed=5)
+    first, second = (fit(draw_examples(8, seed=0), config).get_weights() for _ in range(2))
+
+    for weight, expected in zip(second, first, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
 def test_masks_that_fit_no_image_are_refused(command, source, tmp_path):
     (tmp_path / "masks").mkdir()
 
