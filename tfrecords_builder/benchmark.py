@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cv2
 import tyro
@@ -44,6 +44,8 @@ class BenchmarkConfig:
     preprocessing: Annotated[Preprocessing, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Preprocessing
     )
+    lungs: Literal["none", "auto"] = "none"
+    """Whether the builder also draws lung masks, as it does by default (`auto`), or not."""
     workers: int = os.cpu_count() or 1
     """Number of threads to compare with one thread; by default one per core."""
     repeats: int = 5
@@ -105,7 +107,7 @@ def _run_build(config: BenchmarkConfig, workers: int) -> None:
     from tfrecords_builder.building.build import build
 
     with tempfile.TemporaryDirectory() as folder:
-        build(BuildConfig(config.source, folder, config.preprocessing, workers=workers))
+        build(BuildConfig(config.source, folder, config.preprocessing, lungs=config.lungs, workers=workers))
 
 
 def main(config: BenchmarkConfig) -> None:
