@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.preprocessing import Preprocessing
-from tfrecords_builder.source.images import SourceImage, image_path, read_image
+from tfrecords_builder.source.images import SUFFIXES, SourceImage, image_path, read_image
 
 FOLDER = "lungs"
 """Folder of a synthetic source that holds the masks of its images."""
@@ -18,8 +18,14 @@ _SMALLEST_LUNG = 128
 
 
 def mask_path(folder: str, source: str) -> str:
-    """The path of the mask of an image, whether there is one or not."""
-    return image_path(folder, str(PurePosixPath(source.lstrip("/")).with_suffix(".png")))
+    """The path of the mask of an image, whether there is one or not.
+
+    `.png` takes the place of the suffix of an image. It follows the whole name of a DICOM file without one:
+    1.2.840.7 and 1.2.840.8 are two images.
+    """
+    path = PurePosixPath(source.lstrip("/"))
+    stem = path.stem if path.name.lower().endswith(SUFFIXES) else path.name
+    return image_path(folder, str(path.with_name(f"{stem}.png")))
 
 
 def count_masks(folder: str, images: Iterable[SourceImage]) -> int:
@@ -38,12 +44,12 @@ def read_mask(path: str, preprocessing: Preprocessing) -> NDArray[np.bool_] | No
         bool (side, side), true in the lungs; None if there is no such file.
 
     Raises:
-        OSError: if the file cannot be read.
-        UnreadableImage: if it is no image.
+        UnreadableImage: if the file cannot be read or is no image; the message names it.
     """
     if not os.path.lexists(path):
         return None
     try:
         return preprocessing.apply(read_image(path)) >= _SMALLEST_LUNG
-    except UnreadableImage as error:
-        raise UnreadableImage(f"its lung mask {path!r} cannot be read: {error}") from None
+    except (OSError, UnreadableImage) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableImage(f"its lung mask {path!r} cannot be read: {reason}") from None

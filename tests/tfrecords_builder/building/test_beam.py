@@ -1,5 +1,6 @@
 """Apache Beam writes the same shards as the threads of this machine."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,6 +32,18 @@ def test_the_same_bytes_as_the_local_engine(source, tmp_path, options):
     build(settings(source, tmp_path / "beam", engine="beam", beam_options=options))
 
     assert files_of(tmp_path / "beam") == files_of(tmp_path / "here")
+
+
+def test_the_same_bytes_with_a_folder_of_masks(source, tmp_path):
+    pytest.importorskip("apache_beam")
+    masks = Path(shutil.copytree(source / "lungs", tmp_path / "masks"))
+    next((masks / "train/NORMAL").iterdir()).unlink()  # an image without a mask
+    for workers in (1, 3):
+        build(settings(source, tmp_path / str(workers), lungs=str(masks), workers=workers))
+
+    build(settings(source, tmp_path / "beam", lungs=str(masks), engine="beam", beam_options=IN_PROCESS))
+
+    assert files_of(tmp_path / "beam") == files_of(tmp_path / "1") == files_of(tmp_path / "3")
 
 
 def test_beam_lists_unreadable_images_too(source, tmp_path):

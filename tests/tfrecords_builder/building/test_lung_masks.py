@@ -1,5 +1,6 @@
 """Lung masks in the records: from a folder, from the lung finder, and none."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -12,10 +13,12 @@ import tensorflow as tf
 from tfrecords_builder import Preprocessing, manifest
 from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
+from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.lungs import find_lungs
 from tfrecords_builder.record_checks import find_faults
 from tfrecords_builder.records import deserialize, pack_lungs, unpack_lungs
+from tfrecords_builder.source import lung_masks
 
 SIDE = 32
 
@@ -110,6 +113,35 @@ def test_a_mask_that_is_no_image_stops_the_build_with_its_name(source, masks, tm
         build(settings(source, tmp_path / "records", lungs=str(masks)))
 
     assert f"its lung mask {str(broken)!r} cannot be read" in caplog.text
+
+
+def test_a_mask_that_may_not_be_read_is_named_and_not_its_image(masks, monkeypatch):
+    path = str(next((masks / "test/NORMAL").iterdir()))
+
+    def refuse(_: str) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(lung_masks, "read_image", refuse)
+
+    with pytest.raises(UnreadableImage) as error:
+        lung_masks.read_mask(path, Preprocessing(SIDE))
+    assert str(error.value) == f"its lung mask {path!r} cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("source_path", "expected"),
+    [
+        ("train/NORMAL/a.jpeg", "train/NORMAL/a.png"),
+        ("train/NORMAL/a.b.JPG", "train/NORMAL/a.b.png"),
+        ("train/NORMAL/a.dcm", "train/NORMAL/a.png"),
+        ("/elsewhere/a.png", "elsewhere/a.png"),
+        ("train/NORMAL/IM1", "train/NORMAL/IM1.png"),
+        ("train/NORMAL/1.2.840.7", "train/NORMAL/1.2.840.7.png"),
+        ("train/NORMAL/1.2.840.8", "train/NORMAL/1.2.840.8.png"),
+    ],
+)
+def test_the_path_of_a_mask(source_path, expected):
+    assert lung_masks.mask_path("masks", source_path) == f"masks/{expected}"
 
 
 def test_an_unfinished_build_is_not_continued_with_other_masks(source, masks, tmp_path, monkeypatch):
