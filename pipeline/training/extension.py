@@ -4,7 +4,7 @@ import json
 import logging
 
 from pipeline import operating_point, runs
-from pipeline.training import checkpoint
+from pipeline.training import history, saved_state
 from pipeline.training.recipe import MONITOR
 from pipeline.training.settings import TrainConfig
 from tfrecords_builder import storage
@@ -19,7 +19,7 @@ def refuse_fewer_epochs(run: str, epochs: int) -> None:
     Raises:
         UserError: if it is smaller.
     """
-    completed = len(checkpoint.stored_history(run))
+    completed = len(saved_state.stored_history(run))
     if epochs < completed:
         raise UserError(
             f"{run!r} has been trained for {completed} epochs, more than --epochs {epochs}: give at least "
@@ -59,10 +59,10 @@ def prepare(config: TrainConfig) -> bool:
 
 def _is_extended(config: TrainConfig, epochs_before: int) -> bool:
     """Whether a finished run has epochs left with the settings that are given now."""
-    history = checkpoint.stored_history(config.run)
-    waited = checkpoint.epochs_without_better(history, MONITOR)
-    if len(history) < config.epochs and waited < config.patience:
-        if not checkpoint.exists(config.run):
+    completed = saved_state.stored_history(config.run)
+    waited = history.epochs_without_better(completed, MONITOR)
+    if len(completed) < config.epochs and waited < config.patience:
+        if not saved_state.exists(config.run):
             raise UserError(
                 f"{config.run!r} has no checkpoint/ to go on from, because an earlier version finished it or "
                 "it was deleted: choose another folder, or start from the beginning with --overwrite"
@@ -70,7 +70,7 @@ def _is_extended(config: TrainConfig, epochs_before: int) -> bool:
         return True
     if config.epochs > epochs_before:
         raise UserError(
-            f"{config.run!r} stopped after epoch {len(history)}, because {waited} epochs brought no better "
+            f"{config.run!r} stopped after epoch {len(completed)}, because {waited} epochs brought no better "
             f"validation loss: to go on, give more --patience than {config.patience}"
         )
     return False

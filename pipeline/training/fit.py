@@ -12,7 +12,7 @@ from pipeline.input.examples import refusing_damage
 from pipeline.model import build_model
 from pipeline.suitability.describe import describe_training_images
 from pipeline.training import distribution, extension
-from pipeline.training.checkpoint import Position, RunCheckpoint
+from pipeline.training.checkpoint import RunCheckpoint
 from pipeline.training.recipe import (
     MONITOR,
     add_augmentation,
@@ -25,6 +25,7 @@ from pipeline.training.recipe import (
     training_data,
     validation_data,
 )
+from pipeline.training.saved_state import Position
 from pipeline.training.settings import MAY_DIFFER, Precision, TrainConfig
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.manifest import Manifest
@@ -92,7 +93,7 @@ def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
         monitor=MONITOR,
         patience=config.patience,
         epochs=config.epochs,
-        seconds=config.checkpoint_seconds,
+        save_every_seconds=config.checkpoint_seconds,
     )
     position = run_checkpoint.restore(model)
     if position != Position():

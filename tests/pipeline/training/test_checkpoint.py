@@ -16,6 +16,7 @@ from pipeline import runs
 from pipeline.training.checkpoint import RunCheckpoint
 from pipeline.training.fit import train
 from tests.small_run import Killed, quick_training
+from tfrecords_builder import storage
 
 
 def weights_of(run) -> list[np.ndarray]:
@@ -38,14 +39,14 @@ def test_a_process_that_is_killed_after_an_epoch_is_continued_to_the_same_weight
         "--model.dense-units", "8", "--model.dropout", "0.2",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    pointer = Path(broken) / "checkpoint" / "latest.json"
+    state = Path(broken) / "checkpoint" / "latest.json"
     deadline = time.monotonic() + 120
-    while not pointer.exists() and time.monotonic() < deadline:
+    while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not runs.is_finished(broken)
-    assert 1 <= len(json.loads(pointer.read_text())["history"]) < 6
+    assert 1 <= len(json.loads(state.read_text())["history"]) < 6
 
     train(quick_training(records, broken))
 
@@ -88,6 +89,39 @@ def test_killed_within_an_epoch_it_takes_the_remaining_batches_and_no_others(
     for expected, continued in zip(weights_of(whole), weights_of(broken.run), strict=True):
         np.testing.assert_allclose(continued, expected, atol=1e-6)
     assert history_of(broken.run) == [pytest.approx(row, abs=1e-5) for row in history_of(whole)]
+
+
+@pytest.mark.parametrize("uninterrupted", ["ram"], indirect=True)
+@pytest.mark.parametrize("last_write", [".weights.h5", "latest.json"])
+def test_killed_between_the_writes_of_the_last_epoch_it_leaves_the_same_run(
+    uninterrupted, records, tmp_path, monkeypatch, last_write
+):
+    cache, whole = uninterrupted
+    broken = quick_training(records, str(tmp_path / "broken"), epochs=2, cache=cache)
+    with monkeypatch.context() as context:
+        write = storage.write
+        written = []
+
+        def write_and_die(path, content):
+            write(path, content)
+            written.append(path)
+            if sum(name.endswith(last_write) for name in written) == 2:
+                raise Killed
+
+        context.setattr(storage, "write", write_and_die)
+        with pytest.raises(Killed):
+            train(broken)
+    assert written[-1].endswith(last_write)
+
+    train(broken)
+
+    for expected, continued in zip(weights_of(whole), weights_of(broken.run), strict=True):
+        np.testing.assert_allclose(continued, expected, atol=1e-6)
+    assert history_of(broken.run) == [pytest.approx(row, abs=1e-5) for row in history_of(whole)]
+    assert {path.name for path in (Path(broken.run) / "checkpoint").iterdir()} == {
+        "latest.json",
+        "epoch-0002-step-00000000.weights.h5",
+    }
 
 
 def test_patience_ends_a_training_that_no_longer_improves(records, tmp_path):
