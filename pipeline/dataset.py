@@ -18,7 +18,7 @@ from pipeline.input.cache import Cache
 from pipeline.input.epochs import epoch_numbers
 from pipeline.input.hosts import host_share
 from pipeline.input.prefetching import PREFETCHED_BATCHES
-from pipeline.input.reader import ReaderName, choose_reader, open_reader
+from pipeline.input.reader import DataOrder, ReaderName, choose_order, choose_reader, open_reader
 from pipeline.input.stored_split import open_split
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
@@ -37,6 +37,7 @@ def make_dataset(
     first_batch: int = 0,
     epochs: int | None = 1,
     host: tuple[int, int] = (0, 1),
+    order: DataOrder | None = None,
     reader: ReaderName | None = None,
     lungs: bool = False,
 ) -> tf.data.Dataset:
@@ -66,7 +67,9 @@ def make_dataset(
         epochs: number of epochs per iteration; None for no end.
         host: (index, count): the index of this host, from 0, and the number of hosts that share the records.
             See `pipeline.input.hosts.HostShare`.
-        reader: `memory`, `mapped` or `streamed` to use this reader, whatever `cache` is.
+        order: `indexed` or `streamed` to use a reader of this order, as `data_order` returned it when the
+            training was begun. `cache` then decides between the readers of that order alone.
+        reader: `memory`, `mapped` or `streamed` to use this reader, whatever `cache` and `order` are.
         lungs: whether batches hold the lung masks of the records, too.
 
     Returns:
@@ -83,7 +86,7 @@ def make_dataset(
     num_batches = stored.share.num_batches
     if not 0 <= first_batch < num_batches:
         raise UserError(f"first_batch must be 0 to {num_batches - 1}. Received: {first_batch}")
-    opened = open_reader(stored, reader or choose_reader(stored, cache), shuffled=training, seed=seed)
+    opened = open_reader(stored, reader or choose_reader(stored, cache, order), shuffled=training, seed=seed)
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         return opened.epoch(number, tf.where(number == first_epoch, tf.constant(first_batch, tf.int64), 0))
@@ -93,6 +96,26 @@ def make_dataset(
     if epochs is not None and iterations_are_equally_long:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches * epochs - first_batch))
     return dataset.prefetch(PREFETCHED_BATCHES)
+
+
+def data_order(records: str, split: Split, batch_size: int, cache: Cache = "auto") -> DataOrder:
+    """The order in which `make_dataset` would shuffle a split now. It may depend on the free memory.
+
+    A training stores it when it begins, so that it continues in the same order.
+
+    Args:
+        records: folder that `tfrecords_builder` wrote: a path or a URL.
+        split: `train`, `val` or `test`.
+        batch_size: images per batch.
+        cache: as for `make_dataset`.
+
+    Returns:
+        `indexed` for the memory reader and the mapped reader, `streamed` for the streamed reader.
+
+    Raises:
+        UserError: as `make_dataset` does.
+    """
+    return choose_order(open_split(records, split, batch_size), cache)
 
 
 def steps_per_epoch(content: Manifest, split: Split, batch_size: int, host: tuple[int, int] = (0, 1)) -> int:

@@ -1,8 +1,8 @@
 """A run folder: everything that a training writes, and what later commands read.
 
-`config.json` (every setting), `environment.json` (versions, devices, git commit, seed, precision),
-`dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`, `reference.npz` (what
-the training images are like), `operating_point.json`, `evaluation/`.
+`config.json` (every setting), `environment.json` (versions, devices, git commit, seed, precision,
+order of the data), `dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`,
+`reference.npz` (what the training images are like), `operating_point.json`, `evaluation/`.
 """
 
 import dataclasses
@@ -278,12 +278,13 @@ def stored_environment(run: str) -> dict[str, Any]:
     return continuing.read_json(path) if storage.exists(path) else {}
 
 
-def describe_environment(seed: int, precision: str) -> dict[str, Any]:
+def describe_environment(seed: int, precision: str, data_order: str | None) -> dict[str, Any]:
     """Describes where and how a training runs, as `environment.json` holds it.
 
     Args:
         seed: the seed of the training.
         precision: the precision that the training computes in.
+        data_order: how the training shuffles, as of `pipeline.dataset.data_order`; None if it may change.
     """
     import keras
 
@@ -296,6 +297,7 @@ def describe_environment(seed: int, precision: str) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "seed": seed,
         "precision": precision,
+        "data_order": data_order,
     }
 
 

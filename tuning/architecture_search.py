@@ -14,7 +14,8 @@ from typing import Any
 import keras_tuner
 
 from pipeline import runs
-from pipeline.dataset import steps_per_epoch
+from pipeline.dataset import data_order, steps_per_epoch
+from pipeline.input.reader import DataOrder
 from pipeline.training import extension
 from pipeline.training.fit import train
 from pipeline.training.recipe import (
@@ -39,6 +40,8 @@ LEADERBOARD = "leaderboard.csv"
 
 RESOLVED_PRECISION = "resolved_precision"
 """Key in `settings.json` of the precision of all trials. `precision` is what the user asked for."""
+DATA_ORDER = "data_order"
+"""Key in `settings.json` of how all trials shuffle, as of `pipeline.dataset.data_order`."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +62,12 @@ def search(config: SearchConfig) -> list[Row]:
     check_trainable(config, content)
     before = _settings_before(config, content)
     precision = before.get(RESOLVED_PRECISION) or resolve_precision(config, content.preprocessing.image_size)
-    _begin(config, content, precision)
+    order = before.get(DATA_ORDER) or data_order(config.records, "train", config.batch_size, config.cache)
+    _write_settings(config, content, {RESOLVED_PRECISION: precision, DATA_ORDER: order})
     space = _search_space(config, content, precision)
     with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints its progress; stdout is for results
         tuner = make_tuner(config, space, storage.join(config.run, runs.SEARCH))
-        _run_trials(tuner, config, content)
+        _run_trials(tuner, config, content, order)
     rows = leaderboard.rows(tuner)
     if not rows:
         raise UserError(
@@ -103,12 +107,18 @@ def _settings_before(config: SearchConfig, content: Manifest) -> dict[str, Any]:
     return {}
 
 
-def _begin(config: SearchConfig, content: Manifest, precision: Precision) -> None:
-    """Writes the settings and records of the search; with `overwrite`, deletes the old run first."""
+def _write_settings(config: SearchConfig, content: Manifest, resolved: dict[str, str]) -> None:
+    """Writes the settings and `dataset.json` of the search; with `overwrite`, deletes the old run first.
+
+    Args:
+        config: the settings of the search. They are written anew when it continues, as some may have changed.
+        content: the `dataset.json` of the records.
+        resolved: what is decided when a search begins, and kept when it continues.
+    """
     if config.overwrite:
         runs.delete(config.run)
     storage.write(storage.join(config.run, manifest.FILE_NAME), content.to_json())
-    settings = config.deciding_the_result() | {RESOLVED_PRECISION: precision}
+    settings = config.deciding_the_result() | resolved
     path = storage.join(config.run, runs.SEARCH, runs.SEARCH_SETTINGS)
     storage.write(path, json.dumps(settings, indent=2) + "\n")
 
@@ -141,10 +151,10 @@ def _search_space(config: SearchConfig, content: Manifest, precision: Precision)
     )
 
 
-def _run_trials(tuner: keras_tuner.Tuner, config: SearchConfig, content: Manifest) -> None:
+def _run_trials(tuner: keras_tuner.Tuner, config: SearchConfig, content: Manifest, order: DataOrder) -> None:
     """Trains one trial after the other, until there are `max_trials` or the tuner has no more."""
     tuner.search(
-        training_data(config),
+        training_data(config, order=order),
         steps_per_epoch=steps_per_epoch(content, "train", config.batch_size),
         epochs=config.trial_epochs,
         validation_data=validation_data(config, content),

@@ -16,6 +16,9 @@ from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 
 ReaderName = Literal["memory", "mapped", "streamed"]
+DataOrder = Literal["indexed", "streamed"]
+"""How a reader shuffles. The memory reader and the mapped reader fetch records by their index, in the same
+order; the streamed reader shuffles through a buffer, in another one."""
 
 MAX_SHARE_OF_FREE_MEMORY = 0.5
 """`--cache auto` holds a split in memory if it takes at most this share of the free memory."""
@@ -65,11 +68,35 @@ def open_reader(stored: StoredSplit, name: ReaderName, *, shuffled: bool, seed: 
     return _READERS[name](stored, shuffled=shuffled, seed=seed)
 
 
-def choose_reader(stored: StoredSplit, cache: Cache) -> ReaderName:
-    """Chooses a reader by what the user asked for, and logs which one and why."""
+def choose_reader(stored: StoredSplit, cache: Cache, order: DataOrder | None = None) -> ReaderName:
+    """Chooses a reader by what the user asked for, and logs which one and why.
+
+    Args:
+        stored: the split.
+        cache: what the user asked for.
+        order: the order that a training was begun with, which comes before `cache`; None for any order.
+    """
     name, reason = _choice(stored, cache)
+    if order is not None and order != order_of(name):
+        name, reason = _reader_of_order(stored, order), "it keeps the order that the training was begun with"
     logger.info("%s is read by the %s reader: %s", stored.share.split, name, reason)
     return name
+
+
+def choose_order(stored: StoredSplit, cache: Cache) -> DataOrder:
+    """The order of the reader that `choose_reader` would choose now."""
+    return order_of(_choice(stored, cache)[0])
+
+
+def order_of(name: ReaderName) -> DataOrder:
+    """The order of a reader."""
+    return "streamed" if name == "streamed" else "indexed"
+
+
+def _reader_of_order(stored: StoredSplit, order: DataOrder) -> ReaderName:
+    if order == "streamed":
+        return "streamed"
+    return "memory" if storage.is_url(stored.folder) else "mapped"
 
 
 def _choice(stored: StoredSplit, cache: Cache) -> tuple[ReaderName, str]:
@@ -88,8 +115,7 @@ def _choice(stored: StoredSplit, cache: Cache) -> tuple[ReaderName, str]:
 def _reader_from_files(stored: StoredSplit) -> tuple[ReaderName, str]:
     if storage.is_url(stored.folder):
         return "streamed", "its shards are behind a URL"
-    # All memory counts, not what is free: a training that continues needs the same reader, because the
-    # streamed reader shuffles in another way.
+    # All memory counts, not what is free: the same command then reads in the same order on this machine.
     if stored.stored_bytes > memory_bytes():
         return "streamed", "its shards are larger than this machine's memory"
     return "mapped", "its shards are local and fit in this machine's memory"

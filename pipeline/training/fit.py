@@ -1,14 +1,17 @@
 """Trains a classifier into a run folder, and continues a training that was stopped."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from pipeline import operating_point, runs
-from pipeline.dataset import steps_per_epoch
+from pipeline.dataset import data_order, steps_per_epoch
 from pipeline.input.arrays import load_arrays
 from pipeline.input.examples import refusing_damage
+from pipeline.input.reader import DataOrder
 from pipeline.model import build_model
 from pipeline.suitability.describe import describe_training_images
 from pipeline.training import distribution, extension
@@ -49,35 +52,47 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
     content = manifest.load(config.records)
     config = resolve_attention(config, content)
     check_trainable(config, content)
-    precision = _stored_precision(config) or precision or resolve_precision(config, _image_size(content))
-    _begin_run(config, content, precision)
+    stored = {} if config.overwrite else runs.stored_environment(config.run)
+    precision = stored.get("precision") or precision or resolve_precision(config, _image_size(content))
+    order = _data_order(config, stored)
+    _begin_run(config, content, precision, order)
     if not extension.prepare(config):
         logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
         return
-    _fit(config, content, precision)
+    _fit(config, content, precision, order)
     _finish(config)
 
 
-def _stored_precision(config: TrainConfig) -> Precision | None:
-    """The precision that the run was begun with, if this training continues it."""
-    return None if config.overwrite else runs.stored_environment(config.run).get("precision")
+def _data_order(config: TrainConfig, stored: Mapping[str, Any]) -> DataOrder | None:
+    """The order in which the training shuffles: that of its beginning, whatever memory is free now.
+
+    Args:
+        config: the settings of the training.
+        stored: the `environment.json` of the run; empty if the training begins now.
+
+    Returns:
+        The order, or None if an earlier version began the run: it stored none.
+    """
+    if stored:
+        return stored.get("data_order")
+    return data_order(config.records, "train", config.batch_size, config.cache)
 
 
 def _image_size(content: Manifest) -> int:
     return content.preprocessing.image_size
 
 
-def _begin_run(config: TrainConfig, content: Manifest, precision: Precision) -> None:
+def _begin_run(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
     """Writes settings, environment and `dataset.json`; with `overwrite`, deletes the old run first."""
     if config.overwrite:
         runs.delete(config.run)
     elif before := runs.stored_config(config.run):
         runs.refuse_other_records(config.run, content, config.records, before["records"])
-    environment = runs.describe_environment(config.seed, precision)
+    environment = runs.describe_environment(config.seed, precision, order)
     runs.begin(config.run, config.deciding_the_result(), content, environment, MAY_DIFFER)
 
 
-def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
+def _fit(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
     """Trains from the last checkpoint to the end. `model.keras` then holds the best averaged weights."""
     keras.utils.set_random_seed(config.seed)
     side = _image_size(content)
@@ -96,11 +111,12 @@ def _fit(config: TrainConfig, content: Manifest, precision: Precision) -> None:
         save_every_seconds=config.checkpoint_seconds,
     )
     position = run_checkpoint.restore(model)
-    if position != Position():
+    if position != Position():  # a training that was stopped before
         logger.info("continuing %s after epoch %d, step %d", config.run, position.epoch, position.step)
-    # One turn finishes an epoch that was stopped within; the next trains all epochs after it.
+    # All epochs of one call of Keras's `fit` have the same number of steps. So one call finishes an epoch
+    # that was stopped in the middle, and the next call trains the epochs after it.
     while position.epoch < config.epochs and not run_checkpoint.has_ended:
-        _fit_from(position, model, run_checkpoint, config, content)
+        _fit_from(position, model, run_checkpoint, config, content, order=order)
         position = run_checkpoint.restore(model)  # `fit` leaves the averaged weights in the model
 
 
@@ -110,13 +126,15 @@ def _fit_from(
     run_checkpoint: RunCheckpoint,
     config: TrainConfig,
     content: Manifest,
+    *,
+    order: DataOrder | None,
 ) -> None:
-    """Trains the remaining steps of an epoch that was stopped within, or else all remaining epochs."""
+    """Trains the rest of an epoch that was stopped in the middle, or else all remaining epochs."""
     tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
     tensorboard.async_safe = True  # else Keras would wait for the metrics of each step, which are not logged
     with refusing_damage(config.records):
         model.fit(
-            training_data(config, position.epoch, position.step),
+            training_data(config, position.epoch, position.step, order),
             steps_per_epoch=steps_per_epoch(content, "train", config.batch_size) - position.step,
             initial_epoch=position.epoch,
             epochs=position.epoch + 1 if position.step else config.epochs,

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from pipeline.augmentation import AcquisitionAugmentation
 from pipeline.dataset import make_dataset
+from pipeline.input.reader import DataOrder
 from pipeline.model import LUNG_LOGITS, build_model, has_lung_attention
 from pipeline.training import distribution
 from pipeline.training.lung_supervision import LungSupervision
@@ -210,13 +211,16 @@ def _optimizer(config: TrainConfig, total_steps: int) -> keras.optimizers.Optimi
     return optimizer
 
 
-def training_data(config: TrainConfig, first_epoch: int = 0, first_batch: int = 0) -> tf.data.Dataset:
+def training_data(
+    config: TrainConfig, first_epoch: int = 0, first_batch: int = 0, order: DataOrder | None = None
+) -> tf.data.Dataset:
     """The batches of `train` without end, shuffled anew in each epoch.
 
     Args:
         config: the settings of the training.
         first_epoch: the epoch to start with, counted from 0; it decides the order.
         first_batch: the batch of that epoch to start with, counted from 0.
+        order: how the training shuffled when it was begun; None for the order of the reader chosen now.
 
     Returns:
         Dataset of (images uint8 (batch, side, side, 1), labels float32 (batch,)); labels are 0 or 1. With
@@ -229,6 +233,7 @@ def training_data(config: TrainConfig, first_epoch: int = 0, first_batch: int = 
         training=True,
         cache=config.cache,
         seed=config.seed,
+        order=order,
         first_epoch=first_epoch,
         first_batch=first_batch,
         epochs=None,

@@ -164,6 +164,7 @@ def test_the_settings_of_the_search_are_written(searched):
     settings = json.loads((searched / "search" / "settings.json").read_text())
     assert (settings["tuner"], settings["max_trials"]) == ("random", 1)
     assert (settings["precision"], settings["resolved_precision"]) == ("float32", "float32")
+    assert settings["data_order"] == "indexed"
 
 
 def test_the_run_folder_may_be_a_url(records, tmp_path):

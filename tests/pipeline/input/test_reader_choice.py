@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from pipeline.dataset import make_dataset
+from pipeline.dataset import data_order, make_dataset
 from pipeline.input import reader
 from pipeline.input.reader import choose_reader
 from pipeline.input.stored_split import open_split
@@ -42,16 +42,41 @@ def test_the_choice_is_logged_with_its_reason(choose, caplog, cache, situation, 
     assert reason in message
 
 
+@pytest.mark.parametrize(
+    ("order", "cache", "url", "expected"),
+    [
+        ("indexed", "auto", False, "memory"),
+        ("indexed", "none", False, "mapped"),
+        ("indexed", "none", True, "memory"),
+        ("streamed", "auto", False, "streamed"),
+        ("streamed", "ram", False, "streamed"),
+        ("streamed", "ram", True, "streamed"),
+    ],
+)
+def test_the_order_of_a_training_comes_before_the_cache(choose, order, cache, url, expected):
+    assert choose(cache, {"url": url, "free": GIB, "all": GIB}, order) == expected
+
+
+def test_the_order_depends_on_the_free_memory_behind_a_url(write_records, copy_to_url, monkeypatch):
+    url = copy_to_url(write_records({"val": 10}))
+    orders = []
+    for free in (GIB, 0):
+        monkeypatch.setattr(reader, "free_memory_bytes", lambda free=free: free)
+        orders.append(data_order(url, "val", batch_size=4))
+
+    assert orders == ["indexed", "streamed"]
+
+
 @pytest.fixture
 def choose(write_records, copy_to_url, monkeypatch):
     """Chooses the reader of local records, or of a copy behind a URL, given the bytes of memory."""
 
-    def choose(cache, situation):
+    def choose(cache, situation, order=None):
         records = write_records({"val": 10})
         stored = open_split(copy_to_url(records) if situation["url"] else records, "val", batch_size=4)
         monkeypatch.setattr(reader, "free_memory_bytes", lambda: situation["free"])
         monkeypatch.setattr(reader, "memory_bytes", lambda: situation["all"])
-        return choose_reader(stored, cache)
+        return choose_reader(stored, cache, order)
 
     return choose
 

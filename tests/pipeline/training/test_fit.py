@@ -1,5 +1,7 @@
 import csv
+import json
 import logging
+import uuid
 from pathlib import Path
 
 import keras
@@ -7,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline import runs
+from pipeline.input import reader
 from pipeline.input.arrays import load_arrays
 from pipeline.train import main
 from pipeline.training import fit, recipe
@@ -127,12 +130,50 @@ def test_nothing_is_written_for_records_that_cannot_be_trained_with(write_record
 
 @pytest.fixture
 def records_url(records) -> str:
-    """The records behind a URL."""
-    url = "ram://test_fit/records"
+    """The records behind a URL, a new one for each test: `ram://` appends to a file that is copied again."""
+    url = f"ram://{uuid.uuid4().hex}/records"
     tf.io.gfile.makedirs(url)
     for path in Path(records).iterdir():
-        tf.io.gfile.copy(str(path), f"{url}/{path.name}", overwrite=True)
+        tf.io.gfile.copy(str(path), f"{url}/{path.name}")
     return url
+
+
+@pytest.mark.parametrize("bytes_free_at_first", [0, 1 << 30])
+def test_a_training_that_continues_keeps_its_data_order_whatever_memory_is_free(
+    records_url, tmp_path, monkeypatch, caplog, bytes_free_at_first
+):
+    order, reader_kept = ("indexed", "memory") if bytes_free_at_first else ("streamed", "streamed")
+    config = quick_training(records_url, str(tmp_path / "run"), epochs=1, checkpoint_seconds=0.0)
+    with monkeypatch.context() as context:
+        context.setattr(reader, "free_memory_bytes", lambda: bytes_free_at_first)
+        context.setattr(RunCheckpoint, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            train(config)
+    assert runs.stored_environment(config.run)["data_order"] == order
+    monkeypatch.setattr(reader, "free_memory_bytes", lambda: (1 << 30) - bytes_free_at_first)
+
+    with caplog.at_level(logging.INFO):
+        train(config)
+
+    reasons = [line for line in caplog.messages if line.startswith("train is read")]
+    assert reasons == [
+        f"train is read by the {reader_kept} reader: it keeps the order that the training was begun with"
+    ]
+
+
+def test_a_run_begun_before_its_data_order_was_stored_is_continued(records, tmp_path, monkeypatch):
+    config = quick_training(records, str(tmp_path / "run"), epochs=1)
+    with monkeypatch.context() as context:
+        context.setattr(RunCheckpoint, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            train(config)
+    environment = runs.stored_environment(config.run)
+    del environment["data_order"]
+    (Path(config.run) / "environment.json").write_text(json.dumps(environment))
+
+    train(config)
+
+    assert runs.is_finished(config.run)
 
 
 def test_records_and_run_folder_may_be_urls(records_url, monkeypatch, capsys, caplog):
