@@ -4,15 +4,14 @@ import contextlib
 import io
 import logging
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
 
 import tyro
-from tyro import _docstrings
 
-from tfrecords_builder.cli import startup
+from tfrecords_builder.cli import help_text, startup
+from tfrecords_builder.cli.complaint import one_line
 from tfrecords_builder.errors import UserError, describe_file_error
 
 ConfigT = TypeVar("ConfigT")
@@ -22,9 +21,6 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _QUIET_LOGGERS = ("absl", "httpx", "matplotlib", "py.warnings")
-_FRAME = "╭╮╰╯│─ \n"
-_NAME_OF_CLASS = re.compile(r"Error parsing [\w.]+: ")
-_LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
 
 
 def run(
@@ -122,39 +118,11 @@ def parse(config: type[ConfigT], command: str, args: Sequence[str] | None = None
     """
     complaint = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint), _line_breaks_joined():
+        with contextlib.redirect_stderr(complaint), help_text.wrapped():
             return tyro.cli(config, prog=command, args=args)
     except ValueError as error:  # of a nested dataclass: tyro only explains those of the outermost
         raise UserError(f"{error} (see {command} --help)") from None
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
-        raise UserError(f"{_one_line(complaint.getvalue())} (see {command} --help)") from None
-
-
-@contextlib.contextmanager
-def _line_breaks_joined() -> Iterator[None]:
-    """Lets tyro wrap the docstrings of settings to the terminal; it would keep the line breaks of the source.
-
-    tyro has no option for this, so one of its private functions is replaced meanwhile. The test of the help
-    fails if a newer tyro lacks it.
-    """
-    original = _docstrings.get_field_docstring
-
-    def joined(*arguments: Any) -> str | None:
-        text = original(*arguments)
-        return None if text is None else _LINE_BREAK.sub(" ", text)
-
-    _docstrings.get_field_docstring = joined  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        _docstrings.get_field_docstring = original
-
-
-def _one_line(framed: str) -> str:
-    """The first paragraph of tyro's framed message, without the frame and without names of classes."""
-    lines = [line.strip(_FRAME) for line in framed.splitlines()[1:]]
-    paragraph = lines[: lines.index("")] if "" in lines else lines
-    message = " ".join(line for line in paragraph if line) or framed.strip(_FRAME)
-    return _NAME_OF_CLASS.sub("", message)
+        raise UserError(f"{one_line(complaint.getvalue())} (see {command} --help)") from None

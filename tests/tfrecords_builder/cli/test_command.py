@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+import tyro
 
 from tfrecords_builder.cli.command import parse, run
+from tfrecords_builder.cli.complaint import one_line
 from tfrecords_builder.cli.options import optional
 from tfrecords_builder.errors import UserError
 
@@ -43,6 +45,24 @@ class ExampleConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PositionalConfig:
+    """A command whose description is longer than one line of a terminal, so that it has to be wrapped there.
+
+    It has a second paragraph.
+    """
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
+    """Folder to
+    read."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """Folder to write."""
+    batch_size: int = 1
+    """A size."""
+    overwrite: bool = False
+    """A switch."""
+
+
+@dataclasses.dataclass(frozen=True)
 class OptionalConfig:
     """A command with an option that may be left out."""
 
@@ -72,6 +92,46 @@ def test_options_that_do_not_fit_are_one_line(arguments, message):
     with pytest.raises(UserError) as error:
         parse(ExampleConfig, "example", arguments)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a"], "TARGET is missing: Folder to write"),
+        ([], "SOURCE and TARGET are missing"),
+        (["a", "b", "--batch", "3"], "Unrecognized options: --batch, 3; perhaps you meant --batch-size"),
+        (["a", "b", "--overwrit"], "Unrecognized options: --overwrit; perhaps you meant --overwrite"),
+        (["a", "b", "--no-such"], "Unrecognized options: --no-such"),
+        (["a", "b", "c"], "Unrecognized options: c"),
+    ],
+)
+def test_what_is_missing_or_mistyped_is_one_line_that_helps(arguments, message):
+    with pytest.raises(UserError) as error:
+        parse(PositionalConfig, "example", arguments)
+    assert str(error.value) == f"{message} (see example --help)"
+
+
+def test_a_frame_without_box_characters_becomes_one_line_too():
+    framed = """ Unrecognized options
+ --------------------
+  Unrecognized options: --batch, 3
+  --------------------------------
+  Perhaps you meant:
+      --batch-size INT
+          A size. (default: 1)
+"""
+    assert one_line(framed) == "Unrecognized options: --batch, 3; perhaps you meant --batch-size"
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("200", 100)])
+def test_the_description_is_wrapped(capsys, monkeypatch, columns, width):
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit):
+        parse(PositionalConfig, "example", ["--help"])
+    _, description, second, *_ = capsys.readouterr().out.split("\n\n")
+    assert width - 12 < max(map(len, description.splitlines())) <= width
+    assert " ".join(description.splitlines()) == (PositionalConfig.__doc__ or "").partition("\n")[0]
+    assert second == "It has a second paragraph."
 
 
 def test_an_option_that_may_be_left_out_has_no_default_in_the_help(capsys):

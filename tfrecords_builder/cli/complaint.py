@@ -1,0 +1,62 @@
+"""One line for what tyro complains about in a frame of many lines: options that do not fit."""
+
+import re
+
+_FRAME = "╭╮╰╯│"
+_RULE = re.compile(r"[ ─-]*")
+_NAME_OF_CLASS = re.compile(r"Error parsing [\w.]+: ")
+_REQUIRED = re.compile(r"\.?\s*\(required\)$")
+_INDENT_OF_NAMES = 4  # spaces before the names of arguments; their help is indented further
+_MAX_SUGGESTIONS = 3
+
+
+def one_line(framed: str) -> str:
+    """What tyro complains about, in one line without the frame and without names of classes.
+
+    Args:
+        framed: tyro's message: a title, and paragraphs with rules between them.
+
+    Returns:
+        Which arguments are missing, or which options are unknown and what may be meant instead, or else the
+        first paragraph of the message.
+    """
+    first, *others = _paragraphs(framed) or [[framed.strip()]]
+    if first[0].startswith("Missing from "):
+        return _missing(first)
+    message = _NAME_OF_CLASS.sub("", " ".join(line.strip() for line in first))
+    names = [name for paragraph in others for name in _names(paragraph)]
+    if message.startswith("Unrecognized options") and names:
+        return f"{message}; perhaps you meant {' or '.join(names[:_MAX_SUGGESTIONS])}"
+    return message
+
+
+def _paragraphs(framed: str) -> list[list[str]]:
+    """The lines of each paragraph, without the title. The indents within the frame stay."""
+    paragraphs: list[list[str]] = [[]]
+    for line in framed.splitlines()[1:]:
+        text = line.strip(_FRAME).rstrip()
+        if _RULE.fullmatch(text):
+            paragraphs.append([])
+        else:
+            paragraphs[-1].append(text)
+    filled = [paragraph for paragraph in paragraphs if paragraph]
+    margin = min((_indent(line) for paragraph in filled for line in paragraph), default=0)
+    return [[line[margin:] for line in paragraph] for paragraph in filled]
+
+
+def _missing(paragraph: list[str]) -> str:
+    """Says which arguments are missing; of a single one also what it is."""
+    *others, last = _names(paragraph)
+    if others:
+        return f"{', '.join(others)} and {last} are missing"
+    explanation = " ".join(line.strip() for line in paragraph[2:])
+    return f"{last} is missing: {_REQUIRED.sub('', explanation)}"
+
+
+def _names(paragraph: list[str]) -> list[str]:
+    """The names of the arguments that are listed, without their values."""
+    return [line.split()[0].rstrip(",") for line in paragraph if _indent(line) == _INDENT_OF_NAMES]
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
