@@ -208,6 +208,34 @@ def _naming(path: str) -> Iterator[None]:
         raise
 
 
+def check_writable(folder: str) -> None:
+    """Checks that files can be written into a folder, or that it can be made. Nothing is left behind.
+
+    Args:
+        folder: a path or a URL. Behind a URL nothing is checked, because only a file that stays would tell.
+
+    Raises:
+        OSError: if they cannot; it names the folder.
+    """
+    if is_url(folder):
+        return
+    try:
+        with tempfile.TemporaryFile(dir=_closest_existing(Path(folder).absolute())):
+            pass
+    except OSError as error:
+        error.filename = folder
+        raise
+
+
+def _closest_existing(path: Path) -> Path:
+    """The path itself if there is something, else its closest parent that exists."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _closest_existing(path.parent)
+    return path
+
+
 def check_space(path: str, num_bytes: int) -> None:
     """Checks that a file of so many bytes can be written at a local path, by writing one that has no name.
 

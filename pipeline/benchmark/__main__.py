@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.benchmark.options import BenchmarkConfig
+from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.ownership import refuse_unknown_files
@@ -19,6 +20,7 @@ def main(config: BenchmarkConfig) -> None:
     from pipeline.benchmark import comparisons, machine, report, stages
 
     refuse_unknown_files(config.output, report.FILES)
+    storage.check_writable(config.output)
     description = machine.describe()
     about = {
         "command": shlex.join(["python", "-m", "pipeline.benchmark", *sys.argv[1:]]),

@@ -74,6 +74,7 @@ def evaluate(run_folder: str, records: str, split: Split = "test", batch_size: i
     folder = storage.join(run_folder, runs.EVALUATION)
     refuse_unknown_files(folder, runs.EVALUATION_FILES)
     run = runs.load(run_folder)
+    storage.check_writable(folder)
     _refuse_records_that_do_not_fit(run, records, split)
     predictions, images = predict_split(run, records, split, batch_size)
     subject = Subject(run, images, predictions, batch_size, *load_lungs(records, split))

@@ -176,6 +176,25 @@ def test_space_is_checked_before_writing_and_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["/proc/none", "{tmp}/file", "{tmp}/file/below", "{tmp}/" + "x" * 300])
+def test_a_folder_that_cannot_be_written_is_told_before_writing(tmp_path, folder):
+    (tmp_path / "file").write_text("mine")
+    folder = folder.format(tmp=tmp_path)
+
+    with pytest.raises(OSError, match=r"\[Errno") as failure:
+        storage.check_writable(folder)
+
+    assert failure.value.filename == folder
+
+
+def test_a_check_of_a_folder_leaves_nothing(tmp_path):
+    storage.check_writable(str(tmp_path))
+    storage.check_writable(str(tmp_path / "new" / "newer"))
+    storage.check_writable("ram://test_storage/new")
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_threads_that_write_the_same_file_leave_one_of_their_contents(tmp_path):
     path = str(tmp_path / "file.txt")
     contents = [str(number) * 100_000 for number in range(10)]

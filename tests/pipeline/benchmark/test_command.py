@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from pipeline.benchmark import comparisons, flops, peers, report, train_step
+from pipeline.benchmark import comparisons, flops, peers, report, stages, train_step
 from pipeline.benchmark.__main__ import main
 from pipeline.benchmark.options import BenchmarkConfig
 from pipeline.benchmark.result import Result, skipped
@@ -13,7 +13,7 @@ from pipeline.benchmark.train_step import Case
 from pipeline.input.reader import ReaderName
 from pipeline.training.settings import ModelConfig
 from tfrecords_builder.cli.command import parse
-from tfrecords_builder.errors import UserError
+from tfrecords_builder.errors import UserError, describe_file_error
 
 
 @pytest.fixture
@@ -88,6 +88,20 @@ def test_peers_that_are_not_installed_are_said_to_be(tiny, capsys, monkeypatch):
     missing = [result for result in written["results"] if "peers'" in result["group"]]
     assert len(missing) == 6
     assert all("chest-xray-pipeline[peers]" in result["skipped"] for result in missing)
+
+
+@pytest.mark.parametrize("output", ["/proc/none", "file/below"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tiny, capsys, tmp_path, monkeypatch, output
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(stages, "measure", lambda *_: pytest.fail("was measured"))
+
+    with pytest.raises(OSError, match=r"\[Errno") as failure:
+        tiny(capsys, output=output)
+
+    assert describe_file_error(failure.value).startswith(f"cannot read or write {output!r}: ")
 
 
 def test_comparisons_are_medians_of_ratios():

@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,21 @@ def test_a_split_without_one_of_the_classes_is_refused(finished_run, write_recor
 def test_a_split_that_is_missing_is_refused(finished_run, write_records):
     with pytest.raises(UserError, match=r"'val'.*images of both classes"):
         evaluate(finished_run, write_records({"test": 4}), split="val")
+
+
+def test_a_run_folder_that_cannot_be_written_is_refused_before_anything_is_measured(
+    finished_run, records, monkeypatch
+):
+    def read_only(**_):
+        raise OSError(errno.EROFS, "Read-only file system", "a temporary name")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr("pipeline.evaluation.evaluate.predict_split", lambda *_: pytest.fail("was measured"))
+
+    with pytest.raises(OSError, match="Read-only") as failure:
+        evaluate(finished_run, records)
+
+    assert failure.value.filename == f"{finished_run}/evaluation"
 
 
 def test_an_unfinished_run_is_refused(records, tmp_path):
