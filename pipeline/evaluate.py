@@ -12,20 +12,21 @@ from tfrecords_builder.records import Split
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Measures how well a run classifies one split of records.
+    """Measures how well a trained model classifies the images of one split.
 
     Prints the main figures. Writes to RUN/evaluation/: metrics.json (all figures), predictions.csv (one row
-    per image), report.html (a page with all figures and pictures), and the pictures as PNG files.
+    for each image), report.html (a page with all figures and pictures), and the pictures as PNG files.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """Folder of a finished run: a path or a URL."""
+    """Run folder of a finished training; a path or a URL."""
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
-    """Folder of records that were built with the run's image size and border: a path or a URL."""
+    """Folder of records; a path or a URL. They must have been built with the same image size and border as
+    those that the model was trained with."""
     split: Split = "test"
-    """Split that is measured."""
+    """Split whose images are classified."""
     batch_size: int = 64
-    """Images that the model computes at once. The figures do not depend on it."""
+    """Number of images that the model classifies at once, at least 1. The figures do not depend on it."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

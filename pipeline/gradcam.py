@@ -67,15 +67,15 @@ def _threshold_of(model: "Run | keras.Model") -> float:
 
 @dataclasses.dataclass(frozen=True)
 class GradcamConfig:
-    """Draws which regions of X-rays count as evidence for the label that the model gives them.
+    """Shows which regions of an X-ray count as evidence for the label that the model gives it.
 
-    Writes one picture for each X-ray: the whole X-ray, and beside it the same X-ray with the heatmap over it.
-    Prints one line for each X-ray: label, probability of pneumonia, X-ray, picture, and a warning if no lungs
-    were found or the X-ray is unlike the training images.
+    Writes one picture for each X-ray: the whole X-ray, and beside it the same X-ray under a heatmap. Prints
+    one line for each X-ray: its label, the probability of pneumonia, the file of the X-ray, the file of the
+    picture, and a warning if no lungs were found or if the X-ray is unlike the training images.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """Folder of a finished run: a path or a URL."""
+    """Run folder of a finished training; a path or a URL."""
     images: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
         tyro.conf.arg(
@@ -85,8 +85,8 @@ class GradcamConfig:
         ),
     ]
     output: str = "gradcam"
-    """Folder that the pictures are written to; a path or a URL. Pictures of an earlier call are replaced; a
-    folder with other files is refused."""
+    """Folder that the pictures are written to; a path or a URL. Pictures of an earlier call may be replaced.
+    A folder with other files is refused."""
 
     def __post_init__(self) -> None:
         if not self.images:

@@ -76,6 +76,7 @@ def search(config: SearchConfig) -> list[Row]:
     storage.write(storage.join(config.run, runs.SEARCH, LEADERBOARD), storage.to_csv(rows))
     best = space.training_config(tuner.oracle.get_trial(rows[0]["trial"]).hyperparameters)
     _set_aside_training_of_another(best)
+    # With `overwrite`, the old run was deleted before the trials; now it would delete them.
     train(dataclasses.replace(best, overwrite=False), precision)
     return rows
 
@@ -135,7 +136,7 @@ def _refuse_fewer_trials(config: SearchConfig) -> None:
 def _set_aside_training_of_another(best: TrainConfig) -> None:
     """Makes room for the training of the best architecture if another one was the best before."""
     before = runs.stored_config(best.run)
-    now = json.loads(json.dumps(best.deciding_the_result()))
+    now = json.loads(json.dumps(best.deciding_the_result()))  # through JSON, as tuples come back as lists
     if before and any(before[name] != now[name] for name in ("model", "learning_rate")):
         folder = runs.set_training_aside(best.run)
         logger.info("another architecture is better now; the one trained before is in %s", folder)

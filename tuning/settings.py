@@ -12,29 +12,34 @@ MAY_DIFFER = (*MAY_DIFFER_IN_TRAINING, "max_trials")
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(TrainConfig):
-    """Searches for the best architecture of the network and trains it into a run folder.
+    """Searches for the best architecture of the network, trains it and writes a run folder.
 
-    The search varies the numbers of blocks, filters, convolutions and dense units, the dropout and the
-    learning rate, so that --learning-rate and the --model options for these have no effect. Then it trains
-    the best combination from the beginning, for --epochs with --patience. The other options apply to the
-    trials and to this training alike.
+    The search has two parts. First it tries combinations of the numbers of blocks, filters, convolutions and
+    dense units, of the dropout and of the learning rate; each try is a short training, a trial. Then it
+    trains the best combination from the beginning: the final training. --epochs and --patience are those of
+    the final training. The search chooses the learning rate, the filters, the convolutions, the dense units
+    and the dropout, so the options of these names do not change the result; but more --model.filters than
+    the size of the images allows are refused. All other options apply to both parts.
 
-    The same command continues a search that was stopped. With more --max-trials it extends the search, also
-    one that is finished; the best combination is trained anew only if it is another one then. More --epochs
-    extend its training.
+    The same command continues a search that was stopped. With more --max-trials it extends a search, even one
+    that is finished; the final training is repeated only if another combination is the best then. With
+    more --epochs it extends the final training.
 
     Raises:
         ValueError: if a search is impossible with these settings.
     """
 
+    epochs: int = 30
+    """Maximum number of epochs of the final training, at least 1. An epoch is one pass over all training
+    images. The length of the trials is --trial-epochs."""
     tuner: Literal["hyperband", "bayesian", "random"] = "hyperband"
-    """How KerasTuner chooses the trials: `random` at random, `bayesian` from the results so far, `hyperband`
-    by starting many trials with few epochs and giving more epochs to the best of them."""
+    """How KerasTuner chooses the trials. `random` chooses at random, `bayesian` from the results so far.
+    `hyperband` starts many trials with few epochs and gives more epochs to the best of them."""
     max_trials: int = 20
-    """Number of trials, unless there are fewer combinations. Each trial trains one architecture with one
-    learning rate. More than before extend a search."""
+    """Number of trials, at least 1; there are fewer if there are not so many combinations. A larger number
+    than before extends a search."""
     trial_epochs: int = 8
-    """Largest number of epochs of each trial."""
+    """Maximum number of epochs of each trial, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -54,6 +54,9 @@ class SearchSpace(keras_tuner.HyperModel):
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Trains the model of a choice; the moving average of its weights is validated.
 
+        KerasTuner calls this method for each trial. The one of the base class would only call `model.fit`:
+        it would validate the last weights, and it would not end a trial whose loss became NaN.
+
         Returns:
             The Keras history of the training.
 
@@ -63,15 +66,15 @@ class SearchSpace(keras_tuner.HyperModel):
         """
         config = self.training_config(hp)
         logger.info(
-            "trial: %s, learning rate %.2g, %d weights",
-            config.model,
+            "trial: %s, learning rate %.2g; %s weights",
+            in_words(config.model),
             config.learning_rate,
-            model.count_params(),
+            f"{model.count_params():,}",
         )
         callbacks = [keras.callbacks.SwapEMAWeights(), _EndAtNaN(), *kwargs.pop("callbacks", ())]
         with refusing_damage(self.base.records):
             history = model.fit(*args, callbacks=callbacks, **kwargs)
-        logger.info("       %s %.4f", MONITOR, min(history.history[MONITOR]))
+        logger.info("trial ended: best %s %.4f", MONITOR, min(history.history[MONITOR]))
         return history
 
     def training_config(self, hp: keras_tuner.HyperParameters) -> TrainConfig:
@@ -90,6 +93,18 @@ class SearchSpace(keras_tuner.HyperModel):
         )
         rate = hp.Float("learning_rate", 5e-4, 8e-3, sampling="log")
         return dataclasses.replace(self.base, model=model, learning_rate=rate)
+
+
+def in_words(model: ModelConfig) -> str:
+    """Describes what the search chose of a model, for the log."""
+    filters = ", ".join(map(str, model.filters))
+    units = ", ".join(map(str, model.dense_units))
+    dense = f"dense layer of {units} units" if units else "no dense layer"
+    plural = "s" if model.convolutions > 1 else ""
+    return (
+        f"{len(model.filters)} blocks of {filters} filters, {model.convolutions} convolution{plural} each, "
+        f"{dense}, dropout {model.dropout:g}"
+    )
 
 
 class _EndAtNaN(keras.callbacks.Callback):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 import tyro
 
 from pipeline.benchmark.timing import Timer
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.preprocessing import Preprocessing
 
 Stage = Literal["limits", "input", "step", "goodput"]
@@ -14,20 +15,20 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
-    """Measures how fast the input and the training step are, alone and together, and the machine's limits.
+    """Measures how fast this machine reads images and trains on them: each alone, and both together.
 
-    Prints tables of images per second. Writes benchmark.json (every repeat, the settings and the machine) and
-    benchmark.png (a chart).
+    Prints tables of images per second. Writes benchmark.json (every measurement, the settings and the
+    machine) and benchmark.png (a chart). Run it on an idle machine.
 
     Raises:
         ValueError: if nothing could be measured with such settings.
     """
 
-    records: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[RECORDS]")] = None
-    """Folder of records, of which the split train is used. Without it, synthetic images are made."""
+    records: Annotated[tyro.conf.Positional[str | None], optional("[RECORDS]")] = None
+    """Folder of records, whose split `train` is read. Without it, synthetic images are read."""
     batch_sizes: tuple[int, ...] = (32,)
-    """Images per batch, one or more numbers. The training step is measured with each of them, the input with
-    the largest, goodput and PyTorch's training step with the first."""
+    """Number of images in a batch: one or more numbers of at least 1. The training step is measured with each
+    of them, the input with the largest, and goodput and PyTorch's training step with the first."""
     image_size: int = 224
     """Side in pixels of the synthetic images with which the input is measured; ignored with RECORDS."""
     step_image_size: int = 64
@@ -37,10 +38,11 @@ class BenchmarkConfig:
     """Number of synthetic images of each size; ignored with RECORDS."""
     timer: Annotated[Timer, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Timer)
     stages: tuple[Stage, ...] = STAGES
-    """What is measured: the limits of the machine, the input, the training step, and goodput: how much of the
-    slower one's rate is left when the input feeds the training step."""
+    """What is measured. `limits`: how fast the machine reads files, copies memory and decodes JPEG files
+    without this project. `input`: reading batches. `step`: training on a batch that is in memory already.
+    `goodput`: reading and training at the same time, compared with the slower of the two alone."""
     peers: bool = False
-    """Also measure other libraries on the same images, those that are installed of the extra `peers`."""
+    """Also measure other libraries with the same images: those of the extra `peers` that are installed."""
     output: str = "benchmark"
     """Local folder to write benchmark.json and benchmark.png to."""
 

@@ -28,14 +28,14 @@ class ModelConfig:
     """
 
     filters: tuple[int, ...] = (16, 32, 64, 128)
-    """Channels of the convolutions, one number for each block. Max-pooling halves the side of the image
-    between two blocks."""
+    """Number of filters of each convolution, one number for each block and at least 1. Max-pooling halves the
+    side of the image between two blocks."""
     convolutions: int = 2
-    """Number of 3x3 convolutions in each block."""
+    """Number of 3x3 convolutions in each block, at least 1."""
     dense_units: tuple[int, ...] = (64,)
-    """Units of the dense layers after global average pooling, one number for each layer."""
+    """Number of units of each dense layer behind the blocks, one number for each layer and at least 1."""
     dropout: float = 0.3
-    """Fraction of the pooled features that dropout sets to 0 in training, from 0 to below 1."""
+    """Fraction of the averaged features that dropout sets to 0 in training, from 0 to below 1."""
     standardize: bool = True
     """Scale every image to zero mean and unit variance first, so that its exposure matters less."""
     attention: Attention = "auto"
@@ -61,7 +61,9 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
-    """Largest random changes of a training image. Each image gets changes of its own, drawn uniformly.
+    """How much the training images are changed. Each image gets random changes of its own.
+
+    The sizes of the changes are drawn uniformly, up to the numbers given here. 0 turns a change off.
 
     Raises:
         ValueError: if a largest change is negative or too large.
@@ -70,19 +72,19 @@ class AugmentationConfig:
     rotation: float = 7.0
     """Largest rotation in degrees, clockwise or counter-clockwise."""
     scale: float = 0.20
-    """Largest change of the size, as a fraction of the size; width and height change alike."""
+    """Largest change of the size, as a fraction of the size, below 1; width and height change alike."""
     anisotropy: float = 0.25
-    """Largest change of the aspect ratio, as a fraction: the width grows by it and the
-    height shrinks, or the other way round."""
+    """Largest change of the aspect ratio, as a fraction below 1: the width grows by it and the height
+    shrinks, or the other way round."""
     shear: float = 0.08
     """Largest horizontal shear, as the tangent of its angle."""
     shift: float = 0.10
-    """Largest shift across and down, as a fraction of the image's side."""
+    """Largest shift to the left or right, and up or down, as a fraction of the image's side."""
     gamma: float = 0.4
     """Largest natural logarithm of the exponent applied to the gray values: 0.4 means exponents from 0.67
     to 1.49."""
     contrast: float = 0.3
-    """Largest change of the contrast, as a fraction of the contrast."""
+    """Largest change of the contrast, as a fraction of the contrast, below 1."""
     brightness: float = 0.15
     """Largest change of the brightness, as a fraction of the full range of gray values."""
     noise: float = 0.03
@@ -91,11 +93,11 @@ class AugmentationConfig:
     """Largest change of the sharpness, from 0 to 1: the share of a 3x3 binomial blur that is mixed into the
     image to soften it, or subtracted from it to sharpen it."""
     border_exchange: float = 0.5
-    """Fraction of the images whose outermost ring is replaced by that of another image of the batch, so that
-    the border tells nothing of the class. The ring is 4 to 14 % of the side wide."""
+    """Fraction of the images, from 0 to 1, whose border is replaced by that of another image of the batch, so
+    that the border tells nothing about the class. The border is 4 to 14 % of the image's side wide."""
     surroundings_exchange: float = 0.3
-    """Fraction of the images in which everything outside the lungs is replaced by what another image of the
-    batch has there, at the same mean brightness. It needs lung masks."""
+    """Fraction of the images, from 0 to 1, in which everything outside the lungs is replaced by what another
+    image of the batch has there, at the same mean brightness. It needs lung masks in the records."""
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
@@ -115,9 +117,9 @@ class AugmentationConfig:
 class TrainConfig:
     """Trains a pneumonia classifier from scratch and writes a run folder.
 
-    The same command continues a training that was stopped. With more --epochs it extends the training, also
-    one that is finished: the learning rate then follows the schedule of the new number of epochs from where
-    the training is. The other settings and the content of the records must be the same.
+    The same command continues a training that was stopped. With more --epochs it extends a training, even one
+    that is finished: from then on, the learning rate is that of a training of the new number of epochs. The
+    other settings and the content of the records must be the same.
 
     Raises:
         ValueError: if a training is impossible with these settings.
@@ -126,48 +128,53 @@ class TrainConfig:
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
     """Folder of the records that `python -m tfrecords_builder` wrote; a path or a URL."""
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """Run folder to write; a path or a URL."""
+    """Folder that the training is written to, called a run folder; a path or a URL."""
     epochs: int = 30
-    """Largest number of epochs (passes over all training images). More than before extend a training; fewer
-    shorten it, but not below the number of epochs that are completed."""
+    """Maximum number of epochs, at least 1. An epoch is one pass over all training images. A larger number
+    than before extends a training. A smaller one ends it earlier, but not before the epochs that are
+    completed."""
     batch_size: int = 32
     """Number of images in each training step, at least 1."""
     learning_rate: float = 2e-3
-    """Highest learning rate of the optimizer, AdamW. It is reached after the warm-up and then falls to 0
-    along a cosine."""
+    """Highest learning rate of the optimizer, AdamW; above 0. It is reached after the warm-up and then falls
+    to 0 along a cosine."""
     warmup: float = 0.05
-    """Fraction of all training steps over which the learning rate rises from 0; from 0 to below 1."""
+    """Length of the warm-up, in which the learning rate rises from 0, as a fraction of all training steps;
+    from 0 to below 1."""
     weight_decay: float = 1e-2
-    """Decoupled weight decay of AdamW: each training step reduces the weights by this
-    fraction times the learning rate."""
+    """Weight decay of AdamW: each training step reduces the weights by this fraction times the learning
+    rate."""
     ema: float = 0.99
-    """Fraction of the moving average of the weights that each training step keeps, from 0 to below 1; the
-    rest comes from the new weights. The average becomes the model. A short training keeps less, so that the
+    """The model is a moving average of the weights. Each training step keeps this fraction of the average,
+    from 0 to below 1, and takes the rest from the new weights. A short training keeps less, so that the
     average covers at most about a tenth of its steps."""
     patience: int = 20
-    """Number of epochs without a better validation loss after which the training stops early. The loss is
-    that of the images of `val` with fixed augmentation, because unchanged images hardly tell good models
-    apart. More than before let a training that stopped early go on."""
+    """Number of epochs without a better validation loss after which the training stops early, at least 1.
+    The loss is that of the images of `val`, which are augmented in a fixed way, because unchanged images
+    hardly tell good models apart. With a larger number than before, a training that stopped early goes on."""
     lung_loss: float = 0.3
-    """Weight of the loss of the lung attention (the cross-entropy against the lung masks) beside that of the
-    classification."""
+    """How much it counts in the loss that the lungs are found, at least 0: the weight of the cross-entropy
+    against the lung masks. The classification has the weight 1. Without lung attention it has no effect."""
     class_weights: bool = True
     """Weight the images so that both classes contribute equally to the loss."""
     precision: PrecisionChoice = "auto"
-    """Floating-point precision of the computation. `auto` takes float32, unless a few timed training steps
-    are at least 10 % faster in another precision on this machine."""
+    """Floating-point precision of the computation. `auto` means float32, unless another precision is measured
+    to be at least 10 % faster on this machine."""
     checkpoint_seconds: float = 120.0
-    """Seconds between two checkpoints within an epoch. One is always saved at the end of an epoch."""
+    """Seconds between two checkpoints within an epoch, at least 0; with 0, one is saved after each step. A
+    training that was stopped continues from the last one. One is always saved at the end of an epoch."""
     cache: Cache = "auto"
     """Where the records are kept during the training: `ram` loads them into memory, `none` reads them from
-    their files in every epoch, `auto` loads them if there is enough free memory."""
+    their files in every epoch, `auto` loads them if there is enough free memory. A training that continues
+    keeps the order of the images that it began with, whatever is given here."""
     target_sensitivity: float = DEFAULT_TARGET_SENSITIVITY
-    """Sensitivity that the threshold must reach on `val`, above 0 and at most 1. Of all thresholds that
-    reach it, the one with the highest specificity is chosen."""
+    """Sensitivity (fraction of the pneumonias that are found) that the threshold must reach on `val`, above 0
+    and at most 1. Of all thresholds that reach it, the one with the highest specificity is chosen."""
     seed: int = 0
     """Seed for the initial weights, the order of the data, the augmentation and dropout."""
     overwrite: bool = False
-    """Delete the run folder first, if there is one, and start from the beginning."""
+    """Delete what is in the run folder first, if there is one, and start from the beginning. A folder with
+    files of another origin is refused."""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
 

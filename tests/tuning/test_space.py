@@ -1,9 +1,26 @@
 import keras_tuner
 import pytest
 
-from pipeline.training.settings import TrainConfig
+from pipeline.training.settings import ModelConfig, TrainConfig
 from tfrecords_builder.preprocessing import IMAGE_SIZES
-from tuning.space import SearchSpace
+from tuning.space import SearchSpace, in_words
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            ModelConfig(filters=(16, 24, 36), convolutions=2, dense_units=(64,), dropout=0.2),
+            "3 blocks of 16, 24, 36 filters, 2 convolutions each, dense layer of 64 units, dropout 0.2",
+        ),
+        (
+            ModelConfig(filters=(8, 16, 32), convolutions=1, dense_units=(), dropout=0.0),
+            "3 blocks of 8, 16, 32 filters, 1 convolution each, no dense layer, dropout 0",
+        ),
+    ],
+)
+def test_the_log_says_in_words_what_a_trial_tries(model, words):
+    assert in_words(model) == words
 
 
 @pytest.mark.parametrize("image_size", [IMAGE_SIZES[0], 64])
