@@ -126,6 +126,9 @@ def with_first(**changes):
         (with_first(label=7), "record 0: has label 7"),
         (with_first(image=b"short"), "record 0: has 5 bytes of pixels, expected 256"),
         (with_first(sha256="abc"), "record 0: has the sha256"),
+        (with_first(lungs=b"abc"), "record 0: has 3 bytes of lung mask, expected 32 or none"),
+        (with_first(lungs=b""), "lung masks, it has"),
+        (with_first(lungs=None), "lung masks, it has"),
         (lambda records: [b"\xff\xff\xff", *records[1:]], "record 0: not a tf.train.Example"),
         (lambda records: records[:-1], "dataset.json says"),
         (lambda records: [records[1], *records[1:]], "is in 2 records"),
@@ -161,11 +164,16 @@ def test_a_folder_without_records_is_the_users_mistake(tmp_path):
 def test_wrong_counts_are_found(copy):
     content = manifest.load(str(copy)).splits["val"]
     redescribed(
-        copy, "val", classes={"NORMAL": 0, "PNEUMONIA": content.records}, patients=content.patients + 1
+        copy,
+        "val",
+        classes={"NORMAL": 0, "PNEUMONIA": content.records},
+        patients=content.patients + 1,
+        lungs=content.lungs + 1,
     )
 
     assert [fault for fault in faults(copy) if "says that val has" in fault and "patients" in fault]
     assert [fault for fault in faults(copy) if "says that val has {" in fault]
+    assert [fault for fault in faults(copy) if "says that val has" in fault and "lung masks" in fault]
 
 
 def test_names_with_the_characters_of_patterns_mean_themselves(built, tmp_path):
