@@ -5,6 +5,7 @@ in a lung, and the features are averaged with these probabilities as weights. Th
 what is in the lungs, and says where it takes the lungs to be. Without it, all places count alike.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,15 +86,44 @@ def build_model(
 
 def has_lung_attention(model: keras.Model) -> bool:
     """Whether a classifier says where the lungs are."""
-    return any(layer.name == LUNGS for layer in model.layers)
+    names = {layer.name for layer in model.layers}
+    return all(f"{prefix}{LUNGS}" in names for prefix in member_prefixes(model))
+
+
+def lung_attention(model: keras.Model) -> Any:
+    """The symbolic lung attention (batch, height, width, 1); of an averaged model, the mean of its members'.
+
+    None if the model, or a member of it, has none.
+    """
+    if not has_lung_attention(model):
+        return None
+    attentions = [model.get_layer(f"{prefix}{LUNGS}").output for prefix in member_prefixes(model)]
+    return keras.layers.Average()(attentions) if len(attentions) > 1 else attentions[0]
+
+
+def member_prefixes(model: keras.Model) -> list[str]:
+    """What the names of the layers begin with: of an averaged model for each member, else nothing."""
+    prefixes = (member_prefix(number) for number in itertools.count())
+    names = [layer.name for layer in model.layers]
+    found = itertools.takewhile(lambda prefix: any(name.startswith(prefix) for name in names), prefixes)
+    return list(found) or [""]
+
+
+def member_prefix(number: int) -> str:
+    """What the names of the layers of a member begin with in an averaged model; members count from 0."""
+    return f"member{number + 1}_"
 
 
 def block_outputs(model: keras.Model) -> list[Any]:
-    """The symbolic outputs (batch, height, width, channels) of all blocks, before pooling and attention."""
-    pools = sum(layer.name.startswith("pool") for layer in model.layers)
-    last = CONVOLVED if has_lung_attention(model) else FEATURES
-    before_pools = [model.get_layer(f"pool{block}").input for block in range(1, pools + 1)]
-    return [*before_pools, model.get_layer(last).output]
+    """The symbolic outputs (batch, height, width, channels) of all blocks, before pooling and attention.
+
+    Of an averaged model they are those of the first member.
+    """
+    prefix = member_prefixes(model)[0]
+    names = {layer.name for layer in model.layers}
+    pools = itertools.takewhile(names.__contains__, (f"{prefix}pool{block}" for block in itertools.count(1)))
+    last = next(name for name in (f"{prefix}{CONVOLVED}", f"{prefix}{FEATURES}") if name in names)
+    return [*(model.get_layer(pool).input for pool in pools), model.get_layer(last).output]
 
 
 def _convolutions(

@@ -26,6 +26,10 @@ class OperatingPoint:
     """The split that it was chosen on."""
     rule: str
     """How it was chosen, in words."""
+    labels_left_out: int = 0
+    """Number of images that were left out because their label seems wrong."""
+    threshold_with_all_labels: float | None = None
+    """The threshold that would have been chosen on all images, if some were left out."""
 
     def to_json(self) -> str:
         """The text of `operating_point.json`."""
@@ -38,9 +42,10 @@ class OperatingPoint:
 
 
 def choose(
-    labels: NDArray[np.float32],
-    probabilities: NDArray[np.float32],
+    labels: NDArray[np.integer | np.floating],
+    probabilities: NDArray[np.floating],
     target_sensitivity: float = DEFAULT_TARGET_SENSITIVITY,
+    chosen_on: str = "val",
 ) -> OperatingPoint:
     """Chooses the threshold of highest specificity whose sensitivity is at least the target.
 
@@ -51,6 +56,7 @@ def choose(
         labels: shape (n,), 0 or 1, both present.
         probabilities: shape (n,), 0 to 1.
         target_sensitivity: above 0, at most 1.
+        chosen_on: names the images.
 
     Returns:
         The operating point.
@@ -74,6 +80,6 @@ def choose(
         target_sensitivity=target_sensitivity,
         sensitivity=float(true_positive_rate[chosen]),
         specificity=1 - float(false_positive_rate[chosen]),
-        chosen_on="val",
+        chosen_on=chosen_on,
         rule="highest specificity with sensitivity at least the target",
     )

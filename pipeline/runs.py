@@ -2,7 +2,9 @@
 
 `config.json` (every setting), `environment.json` (versions, devices, git commit, seed, precision,
 order of the data), `dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`,
-`reference.npz` (what the training images are like), `operating_point.json`, `evaluation/`.
+`reference.npz` (what the training images are like), `operating_point.json`, `evaluation/`. Of a training in
+folds, `folds/` holds a run folder for each fold, `out_of_fold.csv` what each model predicted for the images
+that it was not trained with, and `labels.html` the labels that may be wrong.
 """
 
 import dataclasses
@@ -36,6 +38,11 @@ HISTORY = "history.csv"
 LOGS = "logs"
 EVALUATION = "evaluation"
 CHECKPOINT = "checkpoint"
+FOLDS = "folds"
+FOLD_RECORDS = "records"
+"""Folder below FOLDS of the records that the models of the folds are trained with."""
+OUT_OF_FOLD = "out_of_fold.csv"
+LABELS = "labels.html"
 SEARCH = "search"
 SEARCH_SETTINGS = "settings.json"
 
@@ -53,8 +60,8 @@ EVALUATION_FILES = OwnedFiles(
 CHECKPOINT_FILES = OwnedFiles(
     "a checkpoint", {r"latest\.json": b'"weights"', r"epoch-\d+(-step-\d+)?\.weights\.h5": b"HDF"}
 )
-TRAINING_FILES = OwnedFiles(
-    "a training",
+_MODEL_FILES = OwnedFiles(
+    "a training of one model",
     {
         r"config\.json": b'"target_sensitivity"',
         r"environment\.json": b'"keras_backend"',
@@ -66,6 +73,17 @@ TRAINING_FILES = OwnedFiles(
         **below(LOGS, {r"(train|validation)/events\.out\.tfevents\..*": b""}),
         **below(CHECKPOINT, CHECKPOINT_FILES.signatures),
         **below(EVALUATION, EVALUATION_FILES.signatures),
+    },
+)
+TRAINING_FILES = OwnedFiles(
+    "a training",
+    {
+        **_MODEL_FILES.signatures,
+        r"out_of_fold\.csv": b"^source,patient,",
+        r"labels\.html": b"<title>Labels ",
+        **below(rf"{FOLDS}/\d+", _MODEL_FILES.signatures),
+        **below(f"{FOLDS}/{FOLD_RECORDS}", {r"fold-\d+\.tfrecord": b""}),
+        **below(rf"{FOLDS}/{FOLD_RECORDS}/\d+", {_MANIFEST: b'"builder_version"'}),
     },
 )
 _KERAS_TUNER_FILES = {

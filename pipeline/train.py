@@ -7,7 +7,7 @@ from tfrecords_builder.cli.command import run
 
 def main(config: TrainConfig) -> None:
     """Trains and prints the run folder."""
-    from pipeline.training.fit import train
+    from pipeline.training.folds import train
 
     train(config)
     print(config.run)  # noqa: T201

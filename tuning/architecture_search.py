@@ -17,7 +17,7 @@ from pipeline import runs
 from pipeline.dataset import data_order, steps_per_epoch
 from pipeline.input.reader import DataOrder
 from pipeline.training import extension
-from pipeline.training.fit import train
+from pipeline.training.folds import train
 from pipeline.training.recipe import (
     check_trainable,
     class_weights,

@@ -84,6 +84,20 @@ def load_lungs(records: str, split: Split) -> tuple[NDArray[np.bool_], NDArray[n
     return bits.reshape(-1, stored.side, stored.side).astype(bool), known
 
 
+def load_labels(records: str, split: Split) -> NDArray[np.int64]:
+    """Loads the labels of a split, 0 or 1, shape (records,), in the order of `load_arrays`.
+
+    Raises:
+        UserError: if the folder has no such records, or a shard is missing or damaged.
+    """
+    stored = open_split(records, split, batch_size=1)
+    features = {"label": tf.io.FixedLenFeature([], tf.int64)}
+    batches = read_in_order(stored).batch(_RECORDS_AT_ONCE)
+    with refusing_damage(records):
+        labels = [tf.io.parse_example(batch, features)["label"].numpy() for batch in batches]
+    return np.concatenate(labels)
+
+
 def load_origins(records: str, split: Split) -> list[dict[str, str]]:
     """Loads `source`, `patient` and `subtype` of every record of a split, in the order of `load_arrays`.
 

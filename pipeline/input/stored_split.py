@@ -38,8 +38,11 @@ class StoredSplit:
         return sum(shard.bytes for shard in self.content.splits[self.share.split].shards)
 
     def path(self, shard: str) -> str:
-        """Path or URL of a shard."""
-        return storage.join(self.folder, shard)
+        """Path or URL of a shard. The records of a fold name shards in the folder above theirs (`../`)."""
+        folder = self.folder.rstrip("/")
+        while storage.is_url(folder) and shard.startswith("../"):  # not every storage knows `..`
+            folder, shard = folder.rpartition("/")[0], shard.removeprefix("../")
+        return storage.join(folder, shard)
 
 
 def open_split(

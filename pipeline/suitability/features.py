@@ -6,14 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from pipeline.model import LUNGS, block_outputs, has_lung_attention
+from pipeline.model import LUNGS, block_outputs, lung_attention, member_prefixes
 
 
 class Network:
     """A classifier that computes the features beside one of its outputs, in one pass, on any Keras backend.
 
     The features are the mean and the standard deviation of every channel after every block, so that coarse
-    and fine patterns of all depths count, and the lung attention of every place if the model has one.
+    and fine patterns of all depths count, and the lung attention of every place if the model has one. The
+    features of an averaged model are those of its first member.
 
     Args:
         model: a classifier that `pipeline.model.build_model` made.
@@ -21,8 +22,11 @@ class Network:
     """
 
     def __init__(self, model: keras.Model, output: keras.KerasTensor) -> None:
-        lungs = [model.get_layer(LUNGS).output] if has_lung_attention(model) else []
+        attention = lung_attention(model)
         self._blocks = len(block_outputs(model))
+        lungs = []
+        if attention is not None:
+            lungs = [model.get_layer(f"{member_prefixes(model)[0]}{LUNGS}").output, attention]
         self._network = keras.Model(model.inputs[0], [output, *block_outputs(model), *lungs])
 
     def __call__(self, images: Any) -> tuple[Any, Any, Any]:
@@ -37,8 +41,8 @@ class Network:
         """
         output, *others = self._network(images, training=False)
         blocks, lungs = others[: self._blocks], others[self._blocks :]
-        attention = lungs[0] if lungs else None
-        return output, _features(blocks, attention), attention
+        of_first, attention = lungs or (None, None)
+        return output, _features(blocks, of_first), attention
 
 
 def _features(blocks: Sequence[Any], lungs: Any) -> Any:

@@ -53,9 +53,11 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
     config = resolve_attention(config, content)
     check_trainable(config, content)
     stored = {} if config.overwrite else runs.stored_environment(config.run)
-    precision = stored.get("precision") or precision or resolve_precision(config, _image_size(content))
-    order = _data_order(config, stored)
-    _begin_run(config, content, precision, order)
+    precision = (
+        stored.get("precision") or precision or resolve_precision(config, content.preprocessing.image_size)
+    )
+    order = resolve_data_order(config, stored)
+    begin_run(config, content, precision, order)
     if not extension.prepare(config):
         logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
         return
@@ -63,7 +65,7 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
     _finish(config)
 
 
-def _data_order(config: TrainConfig, stored: Mapping[str, Any]) -> DataOrder | None:
+def resolve_data_order(config: TrainConfig, stored: Mapping[str, Any]) -> DataOrder | None:
     """The order in which the training shuffles: that of its beginning, whatever memory is free now.
 
     Args:
@@ -78,11 +80,7 @@ def _data_order(config: TrainConfig, stored: Mapping[str, Any]) -> DataOrder | N
     return data_order(config.records, "train", config.batch_size, config.cache)
 
 
-def _image_size(content: Manifest) -> int:
-    return content.preprocessing.image_size
-
-
-def _begin_run(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
+def begin_run(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
     """Writes settings, environment and `dataset.json`; with `overwrite`, deletes the old run first."""
     if config.overwrite:
         runs.delete(config.run)
@@ -95,7 +93,7 @@ def _begin_run(config: TrainConfig, content: Manifest, precision: Precision, ord
 def _fit(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
     """Trains from the last checkpoint to the end. `model.keras` then holds the best averaged weights."""
     keras.utils.set_random_seed(config.seed)
-    side = _image_size(content)
+    side = content.preprocessing.image_size
     total_steps = steps_per_epoch(content, "train", config.batch_size) * config.epochs
     with distribution.on_all_devices():
         classifier = build_classifier(config, side, precision)

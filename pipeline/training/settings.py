@@ -167,9 +167,18 @@ class TrainConfig:
     """Where the records are kept during the training: `ram` loads them into memory, `none` reads them from
     their files in every epoch, `auto` loads them if there is enough free memory. A training that continues
     keeps the order of the images that it began with, whatever is given here."""
+    folds: int = 0
+    """Number of models that are trained and averaged: 0 for a single one, or at least 2. The patients of
+    `train` and `val` together are cut into so many folds. Each model is trained without one of them, and then
+    predicts it. On these predictions the threshold is chosen, and labels that may be wrong are found. The
+    training takes about so many times as long."""
     target_sensitivity: float = DEFAULT_TARGET_SENSITIVITY
-    """Sensitivity (fraction of the pneumonias that are found) that the threshold must reach on `val`, above 0
-    and at most 1. Of all thresholds that reach it, the one with the highest specificity is chosen."""
+    """Sensitivity (fraction of the pneumonias that are found) that the threshold must reach on `val`, or on
+    the predictions of all folds; above 0 and at most 1. Of all thresholds that reach it, the one with the
+    highest specificity is chosen."""
+    trust_labels: bool = False
+    """With --folds, also choose the threshold on images whose label seems wrong. By default they are left
+    out; both thresholds are stored."""
     seed: int = 0
     """Seed for the initial weights, the order of the data, the augmentation and dropout."""
     overwrite: bool = False
@@ -194,6 +203,8 @@ class TrainConfig:
             raise ValueError(f"lung_loss must not be negative. Received: {self.lung_loss}")
         if self.checkpoint_seconds < 0:
             raise ValueError(f"checkpoint_seconds must not be negative. Received: {self.checkpoint_seconds}")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"folds must be 0 or at least 2. Received: {self.folds}")
         if not 0 < self.target_sensitivity <= 1:
             raise ValueError(
                 f"target_sensitivity must be above 0, at most 1. Received: {self.target_sensitivity}"

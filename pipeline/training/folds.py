@@ -1,0 +1,108 @@
+"""Trains one model, or a model for each fold of the patients, which are then averaged into one.
+
+Each model of the folds has a run folder of its own below `RUN/folds/`. A training that is stopped continues
+with the fold under way.
+"""
+
+import dataclasses
+import json
+import logging
+
+from pipeline import operating_point, runs
+from pipeline.training import extension, fit, fold_records, label_report, out_of_fold
+from pipeline.training.averaged_model import average_models
+from pipeline.training.recipe import check_trainable, resolve_attention, resolve_precision
+from pipeline.training.settings import Precision, TrainConfig
+from tfrecords_builder import manifest, storage
+
+logger = logging.getLogger(__name__)
+
+
+def train(config: TrainConfig, precision: Precision | None = None) -> None:
+    """Trains one model, or with `config.folds` several ones that are averaged, and writes the run folder.
+
+    Args:
+        config: the settings of the training.
+        precision: as for `pipeline.training.fit.train`.
+
+    Raises:
+        UserError: as `pipeline.training.fit.train` does, or if there are too few patients for so many folds.
+    """
+    if not config.folds:
+        fit.train(config, precision)
+        return
+    runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
+    content = manifest.load(config.records)
+    config = resolve_attention(config, content)
+    check_trainable(config, content)
+    fold_records.check_folds(content, config.folds)
+    stored = {} if config.overwrite else runs.stored_environment(config.run)
+    precision = (
+        stored.get("precision") or precision or resolve_precision(config, content.preprocessing.image_size)
+    )
+    fit.begin_run(config, content, precision, None)
+    if _is_finished(config):
+        logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
+        return
+    _train_folds(dataclasses.replace(config, overwrite=False), precision)
+
+
+def fold_run(run: str, fold: int) -> str:
+    """The run folder of a fold, counted from 1."""
+    return storage.join(run, runs.FOLDS, str(fold))
+
+
+def _is_finished(config: TrainConfig) -> bool:
+    """Whether nothing is left to do. More epochs than before reopen a finished training."""
+    before = runs.stored_config(config.run)
+    for fold in range(1, config.folds + 1):
+        extension.refuse_fewer_epochs(fold_run(config.run, fold), config.epochs)
+    changed = {"epochs": config.epochs, "patience": config.patience}
+    if before == before | changed:
+        return runs.is_finished(config.run)
+    storage.write(storage.join(config.run, runs.CONFIG), json.dumps(before | changed, indent=2) + "\n")
+    if runs.is_finished(config.run):
+        storage.remove(storage.join(config.run, operating_point.FILE_NAME))
+    return False
+
+
+def _train_folds(config: TrainConfig, precision: Precision) -> None:
+    records = storage.join(config.run, runs.FOLDS, runs.FOLD_RECORDS)
+    of_folds = fold_records.write_fold_records(config.records, records, config.folds, config.seed)
+    for fold, records_of_fold in enumerate(of_folds, start=1):
+        logger.info("fold %d of %d", fold, config.folds)
+        of_fold = dataclasses.replace(
+            config,
+            records=records_of_fold,
+            run=fold_run(config.run, fold),
+            folds=0,
+            seed=config.seed + fold - 1,  # what differs helps an average more than what repeats
+        )
+        fit.train(of_fold, precision)
+    _finish(config, of_folds)
+    fold_records.delete_fold_records(records)
+
+
+def _finish(config: TrainConfig, of_folds: list[str]) -> None:
+    """Writes the averaged model and what belongs to it, and last the threshold."""
+    folders = [fold_run(config.run, fold) for fold in range(1, config.folds + 1)]
+    members = [runs.load(folder) for folder in folders]
+    predicted = out_of_fold.predict(of_folds, [member.model for member in members], config.batch_size)
+    averaged = average_models([member.model for member in members])
+    storage.write_with(storage.join(config.run, runs.MODEL), averaged.save)
+    if members[0].reference is not None:  # the averaged model describes images by its first member
+        members[0].reference.save(config.run)
+    point = out_of_fold.choose_operating_point(
+        predicted, config.target_sensitivity, trust_labels=config.trust_labels
+    )
+    out_of_fold.write_table(config.run, predicted)
+    label_report.write(config.run, of_folds, predicted, point)
+    storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
+    logger.info(
+        "threshold %.4f: sensitivity %.3f, specificity %.3f on %s; %d labels were left out",
+        point.threshold,
+        point.sensitivity,
+        point.specificity,
+        point.chosen_on,
+        point.labels_left_out,
+    )
