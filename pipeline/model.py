@@ -1,4 +1,4 @@
-"""The classifier: convolutions and max-pooling, lung attention, average pooling, dense layers, sigmoid.
+"""The classifier: blocks of convolutions, lung attention, global pooling, dense layers, sigmoid.
 
 With lung attention, a convolution of 1x1 pixels on the last features says for every place how probably it is
 in a lung, and the features are averaged with these probabilities as weights. The classifier then decides by
@@ -6,12 +6,13 @@ what is in the lungs, and says where it takes the lungs to be. Without it, all p
 """
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
+from pipeline.network.blocks import convolutions
+from pipeline.network.layers import Layers
 from pipeline.training.settings import ModelConfig
 
 FEATURES = "features"
@@ -29,10 +30,6 @@ LOGIT = "logit"
 SMALLEST_MEAN_ATTENTION = 1e-3
 """Where no lung is found, the attention is divided by this and not by its mean, which would be about 0."""
 
-NORMALIZATION_MOMENTUM = 0.95
-"""Momentum of the moving averages in batch normalization. With Keras's default, 0.99, they would still be far
-from the true mean and variance after a training of few steps."""
-
 
 def build_model(
     config: ModelConfig,
@@ -40,18 +37,18 @@ def build_model(
     *,
     precision: str = "float32",
     seed: int = 0,
-    normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
+    batch_normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
 ) -> keras.Model:
     """Builds the classifier with freshly initialised weights.
 
     Args:
-        config: sizes of the network.
+        config: what the network is made of.
         image_size: side of the images, in pixels.
         precision: a Keras dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`. Weights, logit and
             sigmoid are float32 in each.
         seed: seed for the initial weights and for dropout.
-        normalization: class of the layers that normalize batches. With Keras's own, the saved model can be
-            loaded without this project.
+        batch_normalization: class of the layers that normalize batches. With Keras's own, the saved model can
+            be loaded without this project.
 
     Returns:
         A model from images (batch, image_size, image_size, 1), any numeric dtype, values 0 to 255, to
@@ -66,8 +63,7 @@ def build_model(
             f"{len(config.filters)} blocks need images of at least {config.smallest_image_size} "
             f"pixels a side. Received: image_size={image_size}"
         )
-    policy = keras.DTypePolicy(precision)
-    seeds = iter(range(seed * 1000, (seed + 1) * 1000))
+    layers = Layers(config, precision, seed, batch_normalization)
     images = keras.Input((image_size, image_size, 1), dtype="float32", name="image")
     x = keras.layers.Rescaling(1 / 255, dtype="float32", name="rescale")(images)
     if config.standardize:
@@ -75,11 +71,10 @@ def build_model(
             axis=(1, 2, 3), epsilon=1e-6, center=False, scale=False, dtype="float32", name="standardize"
         )(x)
     if config.attention == "lungs":
-        features = _convolutions(x, config, policy, seeds, normalization, last_name=CONVOLVED)
-        features = _attend_to_lungs(features, policy, seeds)
+        features = _attend_to_lungs(convolutions(x, config, layers, last_name=CONVOLVED), layers)
     else:
-        features = _convolutions(x, config, policy, seeds, normalization, last_name=FEATURES)
-    logit = _dense_layers(features, config, policy, seeds)
+        features = convolutions(x, config, layers, last_name=FEATURES)
+    logit = _head(features, config, layers)
     probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
     return keras.Model(images, probability, name="pneumonia_classifier")
 
@@ -126,70 +121,31 @@ def block_outputs(model: keras.Model) -> list[Any]:
     return [*(model.get_layer(pool).input for pool in pools), model.get_layer(last).output]
 
 
-def _convolutions(
-    x: Any,
-    config: ModelConfig,
-    policy: keras.DTypePolicy,
-    seeds: Iterator[int],
-    normalization: type[keras.layers.BatchNormalization],
-    *,
-    last_name: str,
-) -> Any:
-    """The blocks of convolutions, with max-pooling between them. The last activation is `last_name`."""
-    last = (len(config.filters) - 1, config.convolutions - 1)
-    for block, channels in enumerate(config.filters):
-        if block:
-            x = keras.layers.MaxPooling2D(dtype=policy, name=f"pool{block}")(x)
-        for position in range(config.convolutions):
-            x = keras.layers.Conv2D(
-                channels,
-                kernel_size=3,
-                padding="same",
-                use_bias=False,  # the normalization that follows has one
-                kernel_initializer=keras.initializers.HeNormal(next(seeds)),
-                dtype=policy,
-                name=f"conv{block}_{position}",
-            )(x)
-            x = normalization(momentum=NORMALIZATION_MOMENTUM, dtype=policy, name=f"norm{block}_{position}")(
-                x
-            )
-            name = last_name if (block, position) == last else f"relu{block}_{position}"
-            x = keras.layers.Activation("relu", dtype=policy, name=name)(x)
-    return x
-
-
-def _attend_to_lungs(features: Any, policy: keras.DTypePolicy, seeds: Iterator[int]) -> Any:
+def _attend_to_lungs(features: Any, layers: Layers) -> Any:
     """Multiplies the features by the lung attention, whose mean over the image is scaled to 1.
 
     The mean of the product over the image is therefore the mean of the features in the lungs.
     """
-    logits = keras.layers.Conv2D(
-        1,
-        kernel_size=1,
-        kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
-        dtype="float32",
-        name=LUNG_LOGITS,
-    )(features)
+    logits = layers.lung_logits(features, LUNG_LOGITS)
     attention = keras.layers.Activation("sigmoid", dtype="float32", name=LUNGS)(logits)
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name="mean_attention")(
         attention
     )
     weights = ops.divide(attention, ops.maximum(mean, SMALLEST_MEAN_ATTENTION))
-    return keras.layers.Multiply(dtype=policy, name=FEATURES)([features, weights])
+    return keras.layers.Multiply(dtype=layers.policy, name=FEATURES)([features, weights])
 
 
-def _dense_layers(features: Any, config: ModelConfig, policy: keras.DTypePolicy, seeds: Iterator[int]) -> Any:
-    """Global average pooling, dropout and the dense layers, the last of which is LOGIT."""
-    x = keras.layers.GlobalAveragePooling2D(dtype=policy, name="average")(features)
-    x = keras.layers.Dropout(config.dropout, seed=next(seeds), dtype=policy, name="dropout")(x)
+def _head(features: Any, config: ModelConfig, layers: Layers) -> Any:
+    """Global pooling, dropout and the dense layers, the last of which is LOGIT."""
+    pooled = []
+    if config.pooling != "max":
+        pooled.append(keras.layers.GlobalAveragePooling2D(dtype=layers.policy, name="average")(features))
+    if config.pooling != "average":
+        pooled.append(keras.layers.GlobalMaxPooling2D(dtype=layers.policy, name="max")(features))
+    x = pooled[0]
+    if len(pooled) > 1:
+        x = keras.layers.Concatenate(dtype=layers.policy, name="pooled")(pooled)
+    x = layers.drop(x, "dropout")
     for position, units in enumerate(config.dense_units):
-        x = keras.layers.Dense(
-            units,
-            activation="relu",
-            kernel_initializer=keras.initializers.HeNormal(next(seeds)),
-            dtype=policy,
-            name=f"dense{position}",
-        )(x)
-    return keras.layers.Dense(
-        1, kernel_initializer=keras.initializers.GlorotUniform(next(seeds)), dtype="float32", name=LOGIT
-    )(x)
+        x = layers.densely(x, units, f"dense{position}")
+    return layers.logit(x, LOGIT)

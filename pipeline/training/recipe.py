@@ -99,7 +99,11 @@ def build_classifier(config: TrainConfig, image_size: int, precision: Precision)
         A model as of `pipeline.model.build_model`.
     """
     return build_model(
-        config.model, image_size, precision=precision, seed=config.seed, normalization=FusedBatchNormalization
+        config.model,
+        image_size,
+        precision=precision,
+        seed=config.seed,
+        batch_normalization=FusedBatchNormalization,
     )
 
 
@@ -176,7 +180,7 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer,
-        loss=keras.losses.BinaryCrossentropy(),
+        loss=keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing),
         metrics=[
             keras.metrics.BinaryAccuracy(name="accuracy"),
             keras.metrics.Precision(name="precision"),

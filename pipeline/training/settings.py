@@ -21,25 +21,46 @@ MAY_DIFFER = ("records", "epochs", "patience")
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the neural network.
+    """What the neural network is made of.
 
     Raises:
-        ValueError: if no network can have such sizes.
+        ValueError: if no network can be made so.
     """
 
     filters: tuple[int, ...] = (16, 32, 64, 128)
-    """Number of filters of each convolution, one number for each block and at least 1. Max-pooling halves the
-    side of the image between two blocks."""
+    """Number of filters of each convolution, one number for each block and at least 1. Between two blocks the
+    side of the image is halved."""
     convolutions: int = 2
-    """Number of 3x3 convolutions in each block, at least 1."""
+    """Number of convolutions in each block, at least 1."""
+    kernel_size: int = 3
+    """Side of the convolutions in pixels; an odd number."""
+    stem_stride: Literal[1, 2] = 1
+    """Stride of the first convolution in pixels. 2 halves the side of the image at once, which takes a
+    quarter of the time and leaves less detail."""
+    block: Literal["plain", "residual", "separable"] = "plain"
+    """Kind of the blocks. `residual` adds the input of a block to its output. `separable` convolves each
+    channel by itself and then mixes the channels, with far fewer weights."""
+    downsampling: Literal["max", "strided", "blur"] = "max"
+    """How the side is halved between blocks: by max-pooling, by a convolution of stride 2, or by max-pooling
+    with a blur, so that a shifted image gives nearly the same result."""
+    normalization: Literal["batch", "group", "none"] = "batch"
+    """What is normalized behind each convolution: each channel over the batch, groups of channels over each
+    image, or nothing."""
+    activation: Literal["relu", "silu", "gelu"] = "relu"
+    """Activation function behind each convolution."""
+    channel_weights: Literal["none", "se", "cbam"] = "none"
+    """Whether each block weighs its channels by a summary of the image: `se` is squeeze-and-excitation
+    (arXiv:1709.01507), `cbam` (arXiv:1807.06521) weighs the places in the image, too."""
+    pooling: Literal["average", "max", "both"] = "average"
+    """What is taken of each feature over the image, or over the lungs: its average, its maximum, or both."""
     dense_units: tuple[int, ...] = (64,)
     """Number of units of each dense layer behind the blocks, one number for each layer and at least 1."""
     dropout: float = 0.3
-    """Fraction of the averaged features that dropout sets to 0 in training, from 0 to below 1."""
+    """Fraction of the pooled features that dropout sets to 0 in training, from 0 to below 1."""
     standardize: bool = True
     """Scale every image to zero mean and unit variance first, so that its exposure matters less."""
     attention: Attention = "auto"
-    """How the features of the last block are averaged: `lungs` over the lungs, which the network learns to
+    """How the features of the last block are pooled: `lungs` over the lungs, which the network learns to
     find from the lung masks of the records; `none` over the whole image; `auto` over the lungs if the
     records of train have masks."""
 
@@ -48,6 +69,8 @@ class ModelConfig:
             raise ValueError(f"filters must be positive, one per block. Received: {self.filters}")
         if self.convolutions < 1:
             raise ValueError(f"convolutions must be at least 1. Received: {self.convolutions}")
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and positive. Received: {self.kernel_size}")
         if self.dense_units and min(self.dense_units) < 1:
             raise ValueError(f"dense_units must be positive. Received: {self.dense_units}")
         if not 0 <= self.dropout < 1:
@@ -55,8 +78,8 @@ class ModelConfig:
 
     @property
     def smallest_image_size(self) -> int:
-        """Side in pixels of the smallest images that have a pixel left after all poolings."""
-        return int(2 ** (len(self.filters) - 1))
+        """Side in pixels of the smallest images that have a pixel left after all halvings."""
+        return int(self.stem_stride * 2 ** (len(self.filters) - 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +175,9 @@ class TrainConfig:
     """Number of epochs without a better validation loss after which the training stops early, at least 1.
     The loss is that of the images of `val`, which are augmented in a fixed way, because unchanged images
     hardly tell good models apart. With a larger number than before, a training that stopped early goes on."""
+    label_smoothing: float = 0.0
+    """How far the labels are moved from 0 and 1 towards one half in the loss of the training, from 0 to below
+    1. It makes the model less sure of itself."""
     lung_loss: float = 0.3
     """How much it counts in the loss that the lungs are found, at least 0: the weight of the cross-entropy
     against the lung masks. The classification has the weight 1. Without lung attention it has no effect."""
@@ -195,10 +221,9 @@ class TrainConfig:
             )
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be positive. Received: {self.learning_rate}")
-        if not (0 <= self.warmup < 1 and 0 <= self.ema < 1):
-            raise ValueError(
-                f"warmup and ema must be at least 0 and below 1. Received: {self.warmup}, {self.ema}"
-            )
+        for name in ("warmup", "ema", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1. Received: {getattr(self, name)}")
         if self.lung_loss < 0:
             raise ValueError(f"lung_loss must not be negative. Received: {self.lung_loss}")
         if self.checkpoint_seconds < 0:

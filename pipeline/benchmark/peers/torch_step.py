@@ -20,7 +20,7 @@ from pipeline.benchmark.peers.source import STEP_GROUP
 from pipeline.benchmark.result import Measurement, Result, measure_all, skipped
 from pipeline.benchmark.timing import Meter, Timer, meter
 from pipeline.benchmark.train_step import Case, Training, batch_in_memory
-from pipeline.model import NORMALIZATION_MOMENTUM
+from pipeline.network.layers import NORMALIZATION_MOMENTUM
 from pipeline.training.precision import supported
 from pipeline.training.settings import ModelConfig, TrainConfig
 
