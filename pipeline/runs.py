@@ -101,10 +101,15 @@ RUN_FILES = OwnedFiles(
             {
                 r"settings\.json": b'"trial_epochs"',
                 r"leaderboard\.csv": b"^rank,",
+                r"(failed_trials|finalists)\.csv": b"^trial,",
+                r"time\.json": b'"seconds"',
+                r"search\.html": b"<title>Search ",
+                r"trials/\w+-attempts\.json": b'"attempts"',
+                r"(trials|finalists)/[\w-]+/trial\.json": b'"lowest_auc"',
             },
         ),
         **below(rf"{SEARCH}/(hyperband|bayesian|random)", _KERAS_TUNER_FILES),
-        **below(rf"{SEARCH}/earlier-[0-9a-f]+", TRAINING_FILES.signatures),
+        **below(rf"{SEARCH}/(trials|finalists|earlier)[/-][\w-]+", TRAINING_FILES.signatures),
     },
 )
 

@@ -136,6 +136,19 @@ def move_owned(folder: str, owned: OwnedFiles, target: str, *, last: str = "") -
         _remove_empty_folders(folder, path)
 
 
+def copy_owned(folder: str, owned: OwnedFiles, target: str, *, last: str = "") -> None:
+    """Copies the files that the command wrote to another folder, where they replace others of the same paths.
+
+    Args:
+        folder: a path or a URL.
+        owned: the files that are copied.
+        target: a path or a URL.
+        last: path of the file that is copied after all others.
+    """
+    for path in _owned(folder, owned, last):
+        storage.copy(storage.join(folder, path), storage.join(target, path))
+
+
 def below(folder: str, signatures: Mapping[str, bytes]) -> dict[str, bytes]:
     """The signatures of files that lie in a folder (a regular expression) below the one that is owned."""
     return {f"{folder}/{pattern}": signature for pattern, signature in signatures.items()}

@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,6 +141,17 @@ def move(source: str, target: str) -> None:
 
     tf.io.gfile.makedirs(target.rpartition("/")[0])
     tf.io.gfile.rename(source, target, overwrite=True)
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a file, which replaces another one and appears under its name only when it is complete."""
+    with replacing(target) as unfinished:
+        if not is_url(source) and not is_url(unfinished):
+            shutil.copyfile(source, unfinished)
+            return
+        import tensorflow as tf
+
+        tf.io.gfile.copy(source, unfinished)
 
 
 @contextlib.contextmanager

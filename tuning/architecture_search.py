@@ -1,42 +1,31 @@
 """Searches for the best architecture, then trains it from the beginning into a run folder.
 
-The trials and the leaderboard are in `RUN/search/`. A search that was stopped continues after the last trial,
-and one that is given more trials than before continues with these.
+The state of the search is in `RUN/search/`: its settings, KerasTuner's files, a run folder for each trial,
+the leaderboard and the report. A search that was stopped continues where it was, and one that is given more
+trials or time than before goes on.
 """
 
-import contextlib
-import dataclasses
 import json
 import logging
-import sys
 from typing import Any
 
-import keras_tuner
-
 from pipeline import runs
-from pipeline.dataset import data_order, steps_per_epoch
-from pipeline.input.reader import DataOrder
-from pipeline.training import extension
-from pipeline.training.folds import train
-from pipeline.training.recipe import (
-    check_trainable,
-    class_weights,
-    resolve_attention,
-    resolve_precision,
-    training_data,
-    validation_data,
-)
-from pipeline.training.settings import Precision, TrainConfig
+from pipeline.dataset import data_order
+from pipeline.training import extension, folds
+from pipeline.training.recipe import check_trainable, resolve_attention, resolve_precision
+from pipeline.training.settings import MAY_DIFFER as MAY_DIFFER_IN_TRAINING
+from pipeline.training.settings import TrainConfig
 from tfrecords_builder import continuing, manifest, storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
-from tuning import leaderboard
-from tuning.leaderboard import Row
+from tuning import finalists, parallel
+from tuning.leaderboard import Row, best_so_far
+from tuning.limits import Clock, OutOfTimeError
+from tuning.report import write_report
 from tuning.settings import MAY_DIFFER, SearchConfig
-from tuning.space import SearchSpace
-from tuning.tuners import count_trials, make_tuner
-
-LEADERBOARD = "leaderboard.csv"
+from tuning.trial import Conditions
+from tuning.trials import Trials, write_tables
+from tuning.tuners import count_trials
 
 RESOLVED_PRECISION = "resolved_precision"
 """Key in `settings.json` of the precision of all trials. `precision` is what the user asked for."""
@@ -49,36 +38,98 @@ logger = logging.getLogger(__name__)
 def search(config: SearchConfig) -> list[Row]:
     """Runs the trials, writes the leaderboard, and trains with the best settings into the run folder.
 
+    A worker of a parallel search only runs trials.
+
     Returns:
-        The leaderboard: one row for each completed trial, the best first.
+        The leaderboard: one row for each network, the best first; empty in a worker.
 
     Raises:
         UserError: if the records cannot be trained with, if the run folder was begun with other settings or
             records or holds files that no search writes, or if no trial succeeded.
     """
-    runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
     content = manifest.load(config.records)
     config = resolve_attention(config, content)
     check_trainable(config, content)
+    if parallel.role() == "worker":
+        _run_trials(Trials(config, _stored_conditions(config)))
+        return []
+    trials = Trials(config, _begin(config, content))
+    trials.describe_plan()
+    _run_trials(trials)
+    rows = write_tables(trials)
+    if not rows:
+        raise UserError(
+            "no trial of the search succeeded: see the lines above, or try a smaller --batch-size, a larger "
+            "--max-time, or weaker limits"
+        )
+    if len(rows) < config.max_trials:
+        logger.info("%d networks were tried in full; --max-trials is %d", len(rows), config.max_trials)
+    write_report(trials, rows)
+    winner = finalists.choose(config, rows, trials.conditions, trials.training_config)
+    _set_aside_training_of_another(winner.config)
+    if not finalists.adopt(winner):
+        folds.train(winner.config, trials.conditions.precision)
+    return rows
+
+
+def _begin(config: SearchConfig, content: Manifest) -> Conditions:
+    """Begins a search, or continues one.
+
+    Returns:
+        What is the same for all trials.
+
+    Raises:
+        UserError: if the run folder was begun otherwise, or holds files that no search writes.
+    """
+    runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
     before = _settings_before(config, content)
     precision = before.get(RESOLVED_PRECISION) or resolve_precision(config, content.preprocessing.image_size)
     order = before.get(DATA_ORDER) or data_order(config.records, "train", config.batch_size, config.cache)
     _write_settings(config, content, {RESOLVED_PRECISION: precision, DATA_ORDER: order})
-    space = _search_space(config, content, precision)
-    with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints its progress; stdout is for results
-        tuner = make_tuner(config, space, storage.join(config.run, runs.SEARCH))
-        _run_trials(tuner, config, content, order)
-    rows = leaderboard.rows(tuner)
-    if not rows:
-        raise UserError(
-            "no trial of the search succeeded: see the errors above, or try a smaller --batch-size"
-        )
-    storage.write(storage.join(config.run, runs.SEARCH, LEADERBOARD), storage.to_csv(rows))
-    best = space.training_config(tuner.oracle.get_trial(rows[0]["trial"]).hyperparameters)
-    _set_aside_training_of_another(best)
-    # With `overwrite`, the old run was deleted before the trials; now it would delete them.
-    train(dataclasses.replace(best, overwrite=False), precision)
-    return rows
+    return _stored_conditions(config)
+
+
+def _stored_conditions(config: SearchConfig) -> Conditions:
+    """What is the same for all trials, as the search stored it when it began."""
+    folder = storage.join(config.run, runs.SEARCH)
+    stored = continuing.read_json(storage.join(folder, runs.SEARCH_SETTINGS))
+    return Conditions(
+        precision=stored[RESOLVED_PRECISION],
+        order=stored[DATA_ORDER],
+        clock=Clock(folder, config.max_time, after_check=parallel.end_without_parent),
+        max_params=config.max_params,
+        max_latency_ms=config.max_latency_ms,
+    )
+
+
+def _run_trials(trials: Trials) -> None:
+    """Runs trials until there are `max_trials`, the tuner has no more, or the time is spent."""
+    config, tuner, clock = trials.config, trials.tuner, trials.conditions.clock
+    if config.finish:
+        return
+    tuner_role = parallel.role()
+    try:
+        if tuner_role != "worker":
+            tuner.save()  # so that KerasTuner knows that there is something to continue
+        if tuner_role == "chief":
+            parallel.serve(tuner.oracle, clock)
+        elif tuner_role == "alone" and config.workers > 1:
+            parallel.run_local_workers(tuner.oracle, config.workers)
+        else:
+            clock.check()
+            tuner.search()
+    except OutOfTimeError:
+        logger.info("the time of the search is spent after %.0f min", clock.seconds / 60)
+    except KeyboardInterrupt:
+        completed = trials.completed() if tuner_role != "worker" else []
+        if completed:
+            write_tables(trials)
+            logger.info(
+                "the best so far is %s, in %s; --finish trains it in full",
+                best_so_far(completed),
+                trials.run_folder(completed[0][0].trial_id),
+            )
+        raise
 
 
 def _settings_before(config: SearchConfig, content: Manifest) -> dict[str, Any]:
@@ -93,7 +144,7 @@ def _settings_before(config: SearchConfig, content: Manifest) -> dict[str, Any]:
         return {}
     if storage.exists(path):
         before = continuing.read_json(path)
-        settings = config.deciding_the_result().items()
+        settings = json.loads(json.dumps(config.deciding_the_result())).items()
         compared = {name: value for name, value in settings if name not in MAY_DIFFER}
         remedy = continuing.CONTINUE_OR_START_ANEW
         continuing.refuse_other_settings(f"{config.run!r} was begun", before, compared, remedy)
@@ -126,7 +177,7 @@ def _write_settings(config: SearchConfig, content: Manifest, resolved: dict[str,
 
 def _refuse_fewer_trials(config: SearchConfig) -> None:
     begun = count_trials(storage.join(config.run, runs.SEARCH), config.tuner)
-    if config.max_trials < begun:
+    if config.max_trials < begun and not config.finish:
         raise UserError(
             f"{config.run!r} has {begun} trials already, more than --max-trials {config.max_trials}: give at "
             f"least {begun}, choose another folder, or use --overwrite"
@@ -134,32 +185,11 @@ def _refuse_fewer_trials(config: SearchConfig) -> None:
 
 
 def _set_aside_training_of_another(best: TrainConfig) -> None:
-    """Makes room for the training of the best architecture if another one was the best before."""
+    """Makes room for the training of the best settings if it trained others before."""
     before = runs.stored_config(best.run)
     now = json.loads(json.dumps(best.deciding_the_result()))  # through JSON, as tuples come back as lists
-    if before and any(before[name] != now[name] for name in ("model", "learning_rate")):
+    if before and any(
+        before.get(name) != value for name, value in now.items() if name not in MAY_DIFFER_IN_TRAINING
+    ):
         folder = runs.set_training_aside(best.run)
-        logger.info("another architecture is better now; the one trained before is in %s", folder)
-
-
-def _search_space(config: SearchConfig, content: Manifest, precision: Precision) -> SearchSpace:
-    return SearchSpace(
-        config.training(),
-        precision,
-        content.preprocessing.image_size,
-        steps_per_epoch=steps_per_epoch(content, "train", config.batch_size),
-        trial_epochs=config.trial_epochs,
-    )
-
-
-def _run_trials(tuner: keras_tuner.Tuner, config: SearchConfig, content: Manifest, order: DataOrder) -> None:
-    """Trains one trial after the other, until there are `max_trials` or the tuner has no more."""
-    tuner.search(
-        training_data(config, order=order),
-        steps_per_epoch=steps_per_epoch(content, "train", config.batch_size),
-        epochs=config.trial_epochs,
-        validation_data=validation_data(config, content),
-        class_weight=class_weights(config, content),
-        shuffle=False,  # the dataset is shuffled already
-        verbose=0,
-    )
+        logger.info("other settings are better now; what was trained before is in %s", folder)

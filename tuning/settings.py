@@ -5,8 +5,21 @@ from typing import Literal
 
 from pipeline.training.settings import MAY_DIFFER as MAY_DIFFER_IN_TRAINING
 from pipeline.training.settings import TrainConfig
+from tuning.space import Preset, Value, parse_fixed
 
-MAY_DIFFER = (*MAY_DIFFER_IN_TRAINING, "max_trials")
+Tuner = Literal["hyperband", "bayesian", "random"]
+
+MAY_DIFFER = (
+    *MAY_DIFFER_IN_TRAINING,
+    "max_trials",
+    "max_time",
+    "workers",
+    "finalists",
+    "seeds",
+    "folds",
+    "trust_labels",
+    "finish",
+)
 """Settings that may change when a search continues."""
 
 
@@ -14,16 +27,14 @@ MAY_DIFFER = (*MAY_DIFFER_IN_TRAINING, "max_trials")
 class SearchConfig(TrainConfig):
     """Searches for the best architecture of the network, trains it and writes a run folder.
 
-    The search has two parts. First it tries combinations of the numbers of blocks, filters, convolutions and
-    dense units, of the dropout and of the learning rate; each try is a short training, a trial. Then it
-    trains the best combination from the beginning: the final training. --epochs and --patience are those of
-    the final training. The search chooses the learning rate, the filters, the convolutions, the dense units
-    and the dropout, so the options of these names do not change the result; but more --model.filters than
-    the size of the images allows are refused. All other options apply to both parts.
+    The search has two parts. First it tries combinations of settings; each try is a short training, a trial,
+    with a score. The first trial has the settings that are given here. Then the best combination is trained
+    from the beginning: the final training. --epochs, --patience and --folds are those of the final training.
+    What --space names is searched, unless --fix fixes it; all other options apply to both parts.
 
-    The same command continues a search that was stopped. With more --max-trials it extends a search, even one
-    that is finished; the final training is repeated only if another combination is the best then. With
-    more --epochs it extends the final training.
+    The same command continues a search that was stopped. With more --max-trials or --max-time it extends a
+    search, even one that is finished; the final training is repeated only if another combination is the best
+    then. With more --epochs it extends the final training.
 
     Raises:
         ValueError: if a search is impossible with these settings.
@@ -32,22 +43,58 @@ class SearchConfig(TrainConfig):
     epochs: int = 30
     """Maximum number of epochs of the final training, at least 1. An epoch is one pass over all training
     images. The length of the trials is --trial-epochs."""
-    tuner: Literal["hyperband", "bayesian", "random"] = "hyperband"
+    tuner: Tuner = "hyperband"
     """How KerasTuner chooses the trials. `random` chooses at random, `bayesian` from the results so far.
     `hyperband` starts many trials with few epochs and gives more epochs to the best of them."""
-    max_trials: int = 20
+    space: Preset = "default"
+    """What is searched. `small`: depth, width, squeeze-and-excitation, dropout and learning rate. `default`:
+    also the kind of the blocks, downsampling, activation, pooling, dense units, weight decay, label
+    smoothing and the strength of the augmentation's geometry. `wide`: also kernel size, normalization, lung
+    loss, moving average, batch size and the strength of all augmentation."""
+    fix: tuple[str, ...] = ()
+    """What is not searched: one or more NAME=VALUE, such as model.blocks=4 or learning_rate=0.002."""
+    max_trials: int = 23
     """Number of trials, at least 1; there are fewer if there are not so many combinations. A larger number
-    than before extends a search."""
-    trial_epochs: int = 8
+    than before extends a search. The default is once all brackets of Hyperband with 9 epochs."""
+    max_time: float | None = None
+    """Longest time of all trials together, in minutes; by default there is no limit. The search stops within
+    an epoch; a trial under way continues if the search gets more time."""
+    max_params: int | None = None
+    """Largest number of weights of a network; by default there is no limit. Larger ones are not trained."""
+    max_latency_ms: float | None = None
+    """Longest time, in milliseconds, in which the network computes the probability of one image on one core
+    of the CPU; by default there is no limit. A trial that takes longer is refused when it is scored."""
+    trial_epochs: int = 9
     """Maximum number of epochs of each trial, at least 1."""
+    median_stopping: bool = True
+    """Stop a trial that is worse than the median of the others after as many epochs. Hyperband has a rule of
+    its own instead."""
+    workers: int = 1
+    """Number of processes that train trials at the same time, at least 1. Each gets its share of the cores,
+    and a GPU of its own where there are several."""
+    finalists: int = 1
+    """Number of the best combinations that are trained in full before the best one is chosen, at least 1."""
+    seeds: int = 1
+    """Number of full trainings of each finalist, which differ in their seed, at least 1. The combination with
+    the best mean score wins."""
+    finish: bool = False
+    """Try nothing more: train the best combination so far."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.max_trials, self.trial_epochs) < 1:
-            raise ValueError(
-                "max_trials and trial_epochs must be at least 1. "
-                f"Received: {self.max_trials}, {self.trial_epochs}"
-            )
+        for name in ("max_trials", "trial_epochs", "workers", "finalists", "seeds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        for name in ("max_time", "max_params", "max_latency_ms"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be above 0. Received: {value}")
+        parse_fixed(self.fix)
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The values of the parameters that are not searched."""
+        return parse_fixed(self.fix)
 
     def training(self) -> TrainConfig:
         """Those of the settings that a training has."""

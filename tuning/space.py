@@ -1,113 +1,216 @@
-"""The search space: the architectures and learning rates that a search chooses from."""
+"""The search space: what a search chooses from, and the settings of the training that a choice stands for.
+
+Each parameter is named after the setting of `pipeline.train` that it decides. The filters of a network are
+decided by three: `model.blocks`, `model.first_filters` and `model.growth`. The strength of the augmentation
+is decided by groups, as a factor by which all changes of the group are multiplied.
+"""
 
 import dataclasses
-import logging
-import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-import keras
 import keras_tuner
 
-from pipeline.input.examples import refusing_damage
-from pipeline.training.recipe import MONITOR, add_augmentation, build_classifier, compile_model
-from pipeline.training.settings import ModelConfig, Precision, TrainConfig
+from pipeline.training.settings import AugmentationConfig, ModelConfig, TrainConfig
+from tfrecords_builder.errors import UserError
 
-logger = logging.getLogger(__name__)
+Preset = Literal["small", "default", "wide"]
+Value = int | float | str
+
+TUNER_PREFIX = "tuner/"
+"""Begins the names of KerasTuner's own entries in the values of a trial."""
+
+_AUGMENTATION_GROUPS = {
+    "geometry": ("rotation", "scale", "shear", "shift"),
+    "aspect": ("anisotropy",),
+    "intensity": ("gamma", "contrast", "brightness", "noise", "sharpness"),
+}
+_LARGEST_FRACTION = 0.9
+"""Changes that must stay below 1 are at most this, whatever the strength."""
 
 
-class SearchSpace(keras_tuner.HyperModel):
-    """The choices of blocks, filters, convolutions, dense units, dropout and learning rate.
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One of several values."""
+
+    values: tuple[Value, ...]
+
+    def register(self, choices: keras_tuner.HyperParameters, name: str, default: Value) -> None:
+        """Adds this parameter to those that KerasTuner chooses; its default need not be among the values."""
+        values = self.values if default in self.values else (*self.values, default)
+        ordered = not isinstance(default, str)
+        choices.Choice(name, sorted(values) if ordered else list(values), default=default, ordered=ordered)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogRange:
+    """A number between two others, evenly distributed on a logarithmic scale."""
+
+    low: float
+    high: float
+
+    def register(self, choices: keras_tuner.HyperParameters, name: str, default: Value) -> None:
+        """Adds this parameter to those that KerasTuner chooses; its default may widen the range."""
+        value = float(default)
+        low, high = min(self.low, value), max(self.high, value)
+        choices.Float(name, low, high, sampling="log", default=value)
+
+
+Parameter = Choice | LogRange
+
+_SMALL: dict[str, Parameter] = {
+    "model.blocks": Choice((3, 4, 5)),
+    "model.first_filters": Choice((8, 16, 24)),
+    "model.convolutions": Choice((1, 2)),
+    "model.channel_weights": Choice(("none", "se")),
+    "model.dropout": Choice((0.0, 0.3, 0.5)),
+    "learning_rate": LogRange(5e-4, 8e-3),
+}
+_DEFAULT: dict[str, Parameter] = _SMALL | {
+    "model.first_filters": Choice((8, 16, 24, 32)),
+    "model.growth": Choice((1.5, 2.0)),
+    "model.stem_stride": Choice((1, 2)),
+    "model.block": Choice(("plain", "residual", "separable")),
+    "model.downsampling": Choice(("max", "strided", "blur")),
+    "model.activation": Choice(("relu", "silu")),
+    "model.pooling": Choice(("average", "max", "both")),
+    "model.dense_units": Choice((0, 32, 64, 128)),
+    "weight_decay": LogRange(1e-3, 1e-1),
+    "label_smoothing": Choice((0.0, 0.05)),
+    "augmentation.geometry": Choice((0.7, 1.0, 1.3)),
+}
+_WIDE: dict[str, Parameter] = _DEFAULT | {
+    "model.blocks": Choice((2, 3, 4, 5, 6)),
+    "model.first_filters": Choice((8, 16, 24, 32, 48)),
+    "model.convolutions": Choice((1, 2, 3)),
+    "model.kernel_size": Choice((3, 5)),
+    "model.normalization": Choice(("batch", "group")),
+    "model.activation": Choice(("relu", "silu", "gelu")),
+    "model.channel_weights": Choice(("none", "se", "cbam")),
+    "lung_loss": LogRange(0.05, 1.0),
+    "ema": Choice((0.95, 0.99, 0.995)),
+    "batch_size": Choice((16, 32, 64)),
+    "augmentation.aspect": Choice((0.6, 1.0, 1.4)),
+    "augmentation.intensity": Choice((0.5, 1.0, 1.5)),
+}
+PRESETS: dict[Preset, dict[str, Parameter]] = {"small": _SMALL, "default": _DEFAULT, "wide": _WIDE}
+
+
+def default_values(base: TrainConfig) -> dict[str, Value]:
+    """The value of every parameter of the widest space in the settings that a search begins with."""
+    model, filters = base.model, base.model.filters
+    growth = (filters[-1] / filters[0]) ** (1 / max(1, len(filters) - 1))
+    special: dict[str, Value] = {
+        "model.blocks": len(filters),
+        "model.first_filters": filters[0],
+        "model.growth": round(growth, 3),
+        "model.dense_units": model.dense_units[0] if model.dense_units else 0,
+    }
+    special |= {f"augmentation.{group}": 1.0 for group in _AUGMENTATION_GROUPS}
+    return {name: special[name] if name in special else _setting(base, name) for name in _WIDE}
+
+
+def _setting(base: TrainConfig, name: str) -> Value:
+    owner = base.model if name.startswith("model.") else base
+    value: Value = getattr(owner, name.removeprefix("model."))
+    return value
+
+
+def parse_fixed(assignments: Sequence[str]) -> dict[str, Value]:
+    """Reads what `--fix` was given.
 
     Args:
-        base: the settings that are not searched.
-        precision: the precision of the computation in all models.
-        image_size: side of the images, in pixels.
-        steps_per_epoch: training steps of one epoch.
-        trial_epochs: epochs of the longest trial.
+        assignments: texts such as `model.blocks=4`.
+
+    Returns:
+        The value of each parameter that is fixed.
+
+    Raises:
+        ValueError: if a text is no assignment, names no parameter, or has a value of the wrong type.
     """
+    fixed: dict[str, Value] = {}
+    defaults = default_values(TrainConfig("", ""))
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in defaults:
+            raise ValueError(
+                f"fix must be NAME=VALUE with a NAME of {', '.join(defaults)}. Received: {assignment!r}"
+            )
+        kind = type(defaults[name])
+        try:
+            fixed[name] = kind(text)
+        except ValueError:
+            raise ValueError(f"{name} must be a number. Received: {text!r}") from None
+    return fixed
 
-    def __init__(
-        self,
-        base: TrainConfig,
-        precision: Precision,
-        image_size: int,
-        *,
-        steps_per_epoch: int,
-        trial_epochs: int,
-    ) -> None:
-        super().__init__(name="pneumonia_cnn")
-        self.base = base
-        self.precision = precision
-        self.image_size = image_size
-        self.steps_per_epoch = steps_per_epoch
-        self.trial_epochs = trial_epochs
 
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Builds the compiled model of a choice, with augmentation in front."""
-        config = self.training_config(hp)
-        classifier = build_classifier(config, self.image_size, self.precision)
-        model = add_augmentation(config, classifier)
-        epochs = hp.values.get("tuner/epochs", self.trial_epochs)  # Hyperband's trials differ in length
-        compile_model(model, config, self.steps_per_epoch * epochs, self.precision)
-        return model
+def hyperparameters(
+    preset: Preset, base: TrainConfig, fixed: Mapping[str, Value]
+) -> keras_tuner.HyperParameters:
+    """What KerasTuner chooses from. The defaults are the settings of `base`, so that these are tried first.
 
-    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """Trains the model of a choice; the moving average of its weights is validated.
+    Args:
+        preset: name of the space.
+        base: the settings of a training without a search.
+        fixed: the values of parameters that are not searched.
+    """
+    choices, defaults = keras_tuner.HyperParameters(), default_values(base)
+    has_attention = base.model.attention == "lungs"
+    for name, parameter in PRESETS[preset].items():
+        if name not in fixed and not (name == "lung_loss" and not has_attention):
+            parameter.register(choices, name, defaults[name])
+    return choices
 
-        KerasTuner calls this method for each trial. The one of the base class would only call `model.fit`:
-        it would validate the last weights, and it would not end a trial whose loss became NaN.
 
-        Returns:
-            The Keras history of the training.
+def training_config(base: TrainConfig, values: Mapping[str, Value]) -> TrainConfig:
+    """The settings of the training that the values of parameters stand for.
 
-        Raises:
-            keras_tuner.errors.FailedTrialError: if the loss becomes NaN.
-            UserError: if a shard of the records is damaged.
-        """
-        config = self.training_config(hp)
-        logger.info(
-            "trial: %s, learning rate %.2g; %s weights",
-            in_words(config.model),
-            config.learning_rate,
-            f"{model.count_params():,}",
+    Args:
+        base: the settings of what is not in `values`.
+        values: by the names of parameters; other names are passed over.
+
+    Raises:
+        UserError: if no training has such settings.
+    """
+    chosen = default_values(base) | {name: value for name, value in values.items() if name in _WIDE}
+    model: dict[str, Any] = {
+        name.removeprefix("model."): value for name, value in chosen.items() if name.startswith("model.")
+    }
+    blocks, first, growth = (model.pop(name) for name in ("blocks", "first_filters", "growth"))
+    if {"model.blocks", "model.first_filters", "model.growth"} & values.keys():
+        model["filters"] = tuple(round(first * growth**block) for block in range(blocks))
+    units = model.pop("dense_units")
+    if "model.dense_units" in values:
+        model["dense_units"] = (units,) if units else ()
+    others: dict[str, Any] = {name: value for name, value in chosen.items() if "." not in name}
+    try:
+        return dataclasses.replace(
+            base,
+            model=dataclasses.replace(base.model, **model),
+            augmentation=_augmentation(base.augmentation, chosen),
+            **others,
         )
-        callbacks = [keras.callbacks.SwapEMAWeights(), _EndAtNaN(), *kwargs.pop("callbacks", ())]
-        with refusing_damage(self.base.records):
-            history = model.fit(*args, callbacks=callbacks, **kwargs)
-        logger.info("trial ended: best %s %.4f", MONITOR, min(history.history[MONITOR]))
-        return history
+    except ValueError as error:
+        raise UserError(f"the search cannot train with these settings: {error}") from None
 
-    def training_config(self, hp: keras_tuner.HyperParameters) -> TrainConfig:
-        """The settings of the training that a choice stands for."""
-        blocks = hp.Int("blocks", 3, 5)
-        first_filters = hp.Choice("first_filters", [8, 16, 24, 32])
-        growth = hp.Choice("growth", [1.5, 2.0])
-        dense_units = hp.Choice("dense_units", [0, 32, 64, 128])
-        model = ModelConfig(
-            filters=tuple(round(first_filters * growth**block) for block in range(blocks)),
-            convolutions=hp.Int("convolutions", 1, 2),
-            dense_units=(dense_units,) if dense_units else (),
-            dropout=hp.Choice("dropout", [0.0, 0.2, 0.4]),
-            standardize=self.base.model.standardize,
-            attention=self.base.model.attention,
-        )
-        rate = hp.Float("learning_rate", 5e-4, 8e-3, sampling="log")
-        return dataclasses.replace(self.base, model=model, learning_rate=rate)
+
+def _augmentation(base: AugmentationConfig, chosen: Mapping[str, Value]) -> AugmentationConfig:
+    """The augmentation with every change multiplied by the strength of its group."""
+    changes = {}
+    for group, names in _AUGMENTATION_GROUPS.items():
+        for name in names:
+            changed = getattr(base, name) * float(chosen[f"augmentation.{group}"])
+            changes[name] = changed if name in ("rotation", "gamma") else min(changed, _LARGEST_FRACTION)
+    return dataclasses.replace(base, **changes)
 
 
 def in_words(model: ModelConfig) -> str:
-    """Describes what the search chose of a model, for the log."""
+    """Describes a network in a line, for the log."""
     filters = ", ".join(map(str, model.filters))
     units = ", ".join(map(str, model.dense_units))
     dense = f"dense layer of {units} units" if units else "no dense layer"
     plural = "s" if model.convolutions > 1 else ""
     return (
-        f"{len(model.filters)} blocks of {filters} filters, {model.convolutions} convolution{plural} each, "
-        f"{dense}, dropout {model.dropout:g}"
+        f"{len(model.filters)} {model.block} blocks of {filters} filters, {model.convolutions} "
+        f"convolution{plural} each, {dense}, dropout {model.dropout:g}"
     )
-
-
-class _EndAtNaN(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if not all(math.isfinite((logs or {})[name]) for name in ("loss", MONITOR)):
-            raise keras_tuner.errors.FailedTrialError(f"the loss became NaN in epoch {epoch + 1}")

@@ -12,26 +12,36 @@ from collections.abc import Callable
 from typing import Any
 
 import keras_tuner
+import numpy as np
+from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from pipeline.training.recipe import MONITOR
 from tfrecords_builder import continuing, storage
 from tfrecords_builder.errors import UserError, describe_file_error, first_line
+from tuning.hyperband import HALVING_FACTOR
+from tuning.limits import OutOfTimeError, RefusedTrialError
 from tuning.settings import SearchConfig
-from tuning.space import SearchSpace
+from tuning.trial import TrialResult
 
 MAX_CONSECUTIVE_FAILED_TRIALS = 5
-HALVING_FACTOR = 3
-"""Hyperband gives this many times as many epochs to the best of its trials, a third of them."""
 SEED_INSTEAD_OF_ZERO = 1 << 20
 """KerasTuner takes the seed 0 for none."""
-_TRIAL = "trial_"  # begins the names of the trials' folders
+OBJECTIVE = "score"
+REFUSED = "refused: "
+"""Begins the message of a trial that was refused because it exceeds a limit."""
+MOST_REFUSED_TRIALS = 200
+RANDOM_TRIALS = 8
+"""So many trials are chosen at random before `bayesian` chooses from their results."""
+_TRIAL = "trial_"  # begins the names of the files' folders
 
 logger = logging.getLogger(__name__)
 
 
 class _KeptTrials(keras_tuner.Oracle):
     """Finds the trials of a stopped search by their names, and replaces each of its files as a whole."""
+
+    report: Callable[[Trial], None]
+    """Called after each trial."""
 
     def reload(self) -> None:
         """Reads the trials and the state of the search.
@@ -45,22 +55,43 @@ class _KeptTrials(keras_tuner.Oracle):
             if name.startswith(_TRIAL) and storage.exists(path):
                 self._restore(path, self._add_trial)
         self._restore(self._get_oracle_fname(), self.set_state)
+        # A trial that the state does not know was stored just before a kill. It is chosen again.
+        for unknown in self.trials.keys() - set(self.start_order):
+            del self.trials[unknown]
         # The trial that was running when the search was stopped runs again.
         self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values()]
         self.ongoing_trials: dict[str, Trial] = {}
+        self.max_trials += min(MOST_REFUSED_TRIALS, sum(map(is_refused, self.trials.values())))
 
     def save(self) -> None:
         """Writes the state of the search."""
         storage.write(self._get_oracle_fname(), json.dumps(self.get_state()))
 
+    def _random_values(self) -> dict[str, Any] | None:
+        """Random values of all parameters; those of the first trial are the defaults."""
+        if not self.trials:
+            return {parameter.name: parameter.default for parameter in self.hyperparameters.space}
+        values: dict[str, Any] | None = super()._random_values()
+        return values
+
+    def end_trial(self, trial: Trial) -> None:
+        """Ends a trial. One that was refused does not count; a search is not refused for ever, though."""
+        super().end_trial(trial)
+        if is_refused(trial) and sum(map(is_refused, self.trials.values())) <= MOST_REFUSED_TRIALS:
+            self.max_trials += 1
+        self.report(trial)
+
     def _check_consecutive_failures(self) -> None:
-        try:
-            super()._check_consecutive_failures()
-        except RuntimeError:
+        ended = [self.trials[trial] for trial in self.end_order]
+        counted = [trial for trial in ended if not is_refused(trial)]
+        last = counted[-MAX_CONSECUTIVE_FAILED_TRIALS:]
+        if len(last) == MAX_CONSECUTIVE_FAILED_TRIALS and all(
+            trial.status == TrialStatus.FAILED for trial in last
+        ):
             raise UserError(
                 f"the search ends after {MAX_CONSECUTIVE_FAILED_TRIALS} failed trials in a row: see the "
                 "lines above for the reasons"
-            ) from None
+            )
 
     def _save_trial(self, trial: Trial) -> None:
         path = storage.join(self._project_dir, f"{_TRIAL}{trial.trial_id}", "trial.json")
@@ -86,7 +117,12 @@ class _Random(_KeptTrials, keras_tuner.oracles.RandomSearchOracle):
 
 
 class _Bayesian(_KeptTrials, keras_tuner.oracles.BayesianOptimizationOracle):
-    pass
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """See the base class. What it chooses depends on the trials so far alone, and not on a stop."""
+        self._random_state = np.random.RandomState(self.seed + len(self.trials))
+        self.gpr = self._make_gpr()
+        chosen: dict[str, Any] = super().populate_space(trial_id)
+        return chosen
 
 
 class _Hyperband(_KeptTrials, keras_tuner.oracles.HyperbandOracle):
@@ -97,9 +133,42 @@ class _Hyperband(_KeptTrials, keras_tuner.oracles.HyperbandOracle):
         super().reload()
         self.hyperband_iterations = sys.maxsize  # in searches of earlier versions, it is 1
 
+    def end_trial(self, trial: Trial) -> None:
+        """See the base class. A trial that was refused makes room in its bracket for another one."""
+        super().end_trial(trial)
+        if is_refused(trial):
+            for bracket in self._brackets:
+                first = bracket["rounds"][0]
+                first[:] = [info for info in first if info["id"] != trial.trial_id]
 
-class _Tuner(keras_tuner.Tuner):
-    """Runs one trial after the other. Only what is wrong with a trial itself makes it a failed one."""
+
+class _Tuner(BaseTuner):
+    """Runs one trial after the other. Only what is wrong with a trial itself makes it a failed one.
+
+    Args:
+        oracle: chooses the trials.
+        run_trial: trains and scores a trial.
+        directory: folder of the search; a path or a URL.
+        project_name: name of the folder below, with KerasTuner's files.
+    """
+
+    def __init__(
+        self,
+        oracle: _KeptTrials,
+        run_trial: Callable[[Trial], TrialResult],
+        *,
+        directory: str,
+        project_name: str,
+    ) -> None:
+        self._run = run_trial
+        super().__init__(oracle, directory=directory, project_name=project_name)
+
+    def run_trial(self, trial: Trial) -> dict[str, float]:
+        """Trains and scores a trial."""
+        return {OBJECTIVE: self._run(trial).score}
+
+    def _get_tuner_fname(self) -> str:
+        return storage.join(self.project_dir, "tuner0.json")  # whichever process writes it
 
     def save(self) -> None:
         """Writes the state of the search. The file of the tuner tells KerasTuner that there is one."""
@@ -110,42 +179,58 @@ class _Tuner(keras_tuner.Tuner):
         """Reads the state of the search."""
         self.oracle.reload()
 
-    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+    def on_trial_end(self, trial: Trial) -> None:
+        """Tells the oracle that a trial has ended, and saves the state."""
+        self.oracle.end_trial(trial)
+        self.save()
+
+    def _try_run_and_update_trial(self, trial: Trial) -> None:
         try:
-            self._run_and_update_trial(trial, *args, **kwargs)
+            self._run_and_update_trial(trial)
             trial.status = TrialStatus.COMPLETED
         except Exception as error:
-            if isinstance(error, UserError) or describe_file_error(error) is not None:
+            if isinstance(error, UserError | OutOfTimeError) or describe_file_error(error) is not None:
                 raise
-            logger.warning("trial %s failed: %s: %s", trial.trial_id, type(error).__name__, first_line(error))
             trial.status = TrialStatus.FAILED
-            trial.message = traceback.format_exc()
+            if isinstance(error, RefusedTrialError):
+                logger.info("trial %s was refused: %s", trial.trial_id, error)
+                trial.message = f"{REFUSED}{error}"
+                return
+            logger.warning("trial %s failed: %s: %s", trial.trial_id, type(error).__name__, first_line(error))
+            expected = isinstance(error, keras_tuner.errors.FailedTrialError)
+            trial.message = str(error) if expected else traceback.format_exc()
 
 
-class _HyperbandTuner(_Tuner, keras_tuner.Hyperband):
-    """Lets a trial go on from the weights of the one that it continues."""
-
-    def __init__(self, oracle: _Hyperband, **kwargs: Any) -> None:
-        keras_tuner.Tuner.__init__(self, oracle=oracle, **kwargs)  # Hyperband's own makes another oracle
+def is_refused(trial: Trial) -> bool:
+    """Whether a trial was refused because it exceeds a limit."""
+    return (trial.message or "").startswith(REFUSED)
 
 
-def make_tuner(config: SearchConfig, space: SearchSpace, folder: str) -> keras_tuner.Tuner:
+def make_tuner(
+    config: SearchConfig,
+    choices: keras_tuner.HyperParameters,
+    run_trial: Callable[[Trial], TrialResult],
+    report: Callable[[Trial], None],
+    folder: str,
+) -> BaseTuner:
     """Makes the tuner of a search, which knows the trials that it has completed before.
 
     Args:
         config: the settings of the search.
-        space: what is searched.
+        choices: what is searched.
+        run_trial: trains and scores a trial.
+        report: called after each trial in the process that chooses them.
         folder: folder of the search; a path or a URL.
 
     Raises:
         UserError: if a file of the search is damaged.
     """
     common = {
-        "objective": keras_tuner.Objective(MONITOR, direction="min"),
+        "objective": keras_tuner.Objective(OBJECTIVE, direction="max"),
+        "hyperparameters": choices,
         "seed": config.seed or SEED_INSTEAD_OF_ZERO,
         "max_consecutive_failed_trials": MAX_CONSECUTIVE_FAILED_TRIALS,
     }
-    files = {"hypermodel": space, "directory": folder, "project_name": config.tuner}
     if config.tuner == "hyperband":
         oracle = _Hyperband(
             max_epochs=config.trial_epochs,
@@ -154,9 +239,15 @@ def make_tuner(config: SearchConfig, space: SearchSpace, folder: str) -> keras_t
             **common,
         )
         oracle.max_trials = config.max_trials  # KerasTuner's Hyperband has no such argument
-        return _HyperbandTuner(oracle, **files)
-    kind = {"bayesian": _Bayesian, "random": _Random}[config.tuner]
-    return _Tuner(oracle=kind(max_trials=config.max_trials, **common), **files)
+    else:
+        oracle = (
+            _Bayesian(max_trials=config.max_trials, num_initial_points=RANDOM_TRIALS, **common)
+            if config.tuner == "bayesian"
+            else _Random(max_trials=config.max_trials, **common)
+        )
+    oracle.verbose = 0
+    oracle.report = report
+    return _Tuner(oracle, run_trial, directory=folder, project_name=config.tuner)
 
 
 def count_trials(folder: str, tuner: str) -> int:

@@ -1,7 +1,7 @@
 """Trains a classifier into a run folder, and continues a training that was stopped."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -48,36 +48,64 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
         UserError: if the records cannot be trained with, if the run folder was begun with other settings or
             records or holds files that no training writes, or if the loss becomes NaN.
     """
+    if train_model(config, precision):
+        _finish(config)
+    else:
+        logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
+
+
+def train_model(
+    config: TrainConfig,
+    precision: Precision | None = None,
+    *,
+    order: DataOrder | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> bool:
+    """Trains the model of a run folder, and leaves the run unfinished: without threshold and reference.
+
+    Args:
+        config: as for `train`.
+        precision: as for `train`.
+        order: how the training shuffles, if it was resolved before. A training that continues keeps its own.
+        callbacks: called after each epoch, when its checkpoint is saved.
+
+    Returns:
+        Whether the run was unfinished.
+
+    Raises:
+        UserError: as `train` does.
+    """
     runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
     content = manifest.load(config.records)
     config = resolve_attention(config, content)
     check_trainable(config, content)
     stored = {} if config.overwrite else runs.stored_environment(config.run)
-    precision = (
-        stored.get("precision") or precision or resolve_precision(config, content.preprocessing.image_size)
-    )
-    order = resolve_data_order(config, stored)
+    side = content.preprocessing.image_size
+    precision = stored.get("precision") or precision or resolve_precision(config, side)
+    order = _resolve_data_order(config, stored, order)
     begin_run(config, content, precision, order)
     if not extension.prepare(config):
-        logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
-        return
-    _fit(config, content, precision, order)
-    _finish(config)
+        return False
+    _fit(config, content, precision, order, callbacks)
+    return True
 
 
-def resolve_data_order(config: TrainConfig, stored: Mapping[str, Any]) -> DataOrder | None:
+def _resolve_data_order(
+    config: TrainConfig, stored: Mapping[str, Any], order: DataOrder | None
+) -> DataOrder | None:
     """The order in which the training shuffles: that of its beginning, whatever memory is free now.
 
     Args:
         config: the settings of the training.
         stored: the `environment.json` of the run; empty if the training begins now.
+        order: the order of a training that begins, if it was resolved before.
 
     Returns:
         The order, or None if an earlier version began the run: it stored none.
     """
     if stored:
         return stored.get("data_order")
-    return data_order(config.records, "train", config.batch_size, config.cache)
+    return order or data_order(config.records, "train", config.batch_size, config.cache)
 
 
 def begin_run(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
@@ -90,7 +118,13 @@ def begin_run(config: TrainConfig, content: Manifest, precision: Precision, orde
     runs.begin(config.run, config.deciding_the_result(), content, environment, MAY_DIFFER)
 
 
-def _fit(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
+def _fit(
+    config: TrainConfig,
+    content: Manifest,
+    precision: Precision,
+    order: DataOrder | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
     """Trains from the last checkpoint to the end. `model.keras` then holds the best averaged weights."""
     keras.utils.set_random_seed(config.seed)
     side = content.preprocessing.image_size
@@ -114,14 +148,14 @@ def _fit(config: TrainConfig, content: Manifest, precision: Precision, order: Da
     # All epochs of one call of Keras's `fit` have the same number of steps. So one call finishes an epoch
     # that was stopped in the middle, and the next call trains the epochs after it.
     while position.epoch < config.epochs and not run_checkpoint.has_ended:
-        _fit_from(position, model, run_checkpoint, config, content, order=order)
+        _fit_from(position, model, [run_checkpoint, *callbacks], config, content, order=order)
         position = run_checkpoint.restore(model)  # `fit` leaves the averaged weights in the model
 
 
 def _fit_from(
     position: Position,
     model: keras.Model,
-    run_checkpoint: RunCheckpoint,
+    callbacks: Sequence[keras.callbacks.Callback],
     config: TrainConfig,
     content: Manifest,
     *,
@@ -138,7 +172,7 @@ def _fit_from(
             epochs=position.epoch + 1 if position.step else config.epochs,
             validation_data=validation_data(config, content),
             class_weight=class_weights(config, content),
-            callbacks=[run_checkpoint, tensorboard],
+            callbacks=[tensorboard, *callbacks],
             shuffle=False,  # the dataset is shuffled already
             verbose=0,
         )
@@ -146,9 +180,14 @@ def _fit_from(
 
 def _finish(config: TrainConfig) -> None:
     """Writes what the training images are like, and last the threshold. With it the run is finished."""
-    model = storage.read_with(storage.join(config.run, runs.MODEL), keras.saving.load_model)
+    model = load_model(config.run)
     describe_training_images(model, config.records, config.batch_size).save(config.run)
     _choose_operating_point(config, model)
+
+
+def load_model(run: str) -> keras.Model:
+    """Loads the model of a run folder, whether the run is finished or not."""
+    return storage.read_with(storage.join(run, runs.MODEL), keras.saving.load_model)
 
 
 def _choose_operating_point(config: TrainConfig, model: keras.Model) -> None:

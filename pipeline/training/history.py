@@ -30,6 +30,10 @@ def epochs_without_better(history: Sequence[Mapping[str, float]], monitor: str) 
     return len(values) - 1 - values.index(min(values)) if values else 0
 
 
+class LostLossError(UserError):
+    """The loss of a training is no longer a number."""
+
+
 def refuse_lost_loss(values: Iterable[float], epoch: int) -> None:
     """Ends a training whose loss is no longer a number.
 
@@ -38,10 +42,10 @@ def refuse_lost_loss(values: Iterable[float], epoch: int) -> None:
         epoch: number of the epoch, counted from 1.
 
     Raises:
-        UserError: if one of the values is not finite.
+        LostLossError: if one of the values is not finite.
     """
     if not all(map(math.isfinite, values)):
-        raise UserError(
+        raise LostLossError(
             f"the loss became NaN in epoch {epoch}, and no training recovers from that: "
             "use a smaller --learning-rate or --precision float32, with --overwrite or another folder"
         )

@@ -213,7 +213,7 @@ class TrainConfig:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: C901 - one check after the other
         if min(self.epochs, self.batch_size, self.patience) < 1:
             raise ValueError(
                 "epochs, batch_size and patience must be at least 1. "

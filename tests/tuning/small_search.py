@@ -1,16 +1,27 @@
-"""A search for tests: architectures that train in a second, or that are not trained at all."""
+"""A search for tests: networks that train in a second, or that are not trained at all."""
 
 import dataclasses
-import gc
+import json
 
-import keras
-import numpy as np
-
-from pipeline.training.recipe import MONITOR
-from tuning import architecture_search
-from tuning.leaderboard import AUC
+from tuning import architecture_search, space, trial, trials
 from tuning.settings import SearchConfig
-from tuning.space import SearchSpace
+from tuning.space import Choice
+from tuning.trial import RESULT, TrialResult
+
+RESULT_OF = TrialResult(
+    score=0.5,
+    auc=0.6,
+    lowest_auc=0.5,
+    sensitivity=0.97,
+    specificity=0.5,
+    balanced_accuracy_after_changes=0.5,
+    val_loss=0.4,
+    epochs=1,
+    seconds=1.0,
+    params=100,
+    latency_ms=1.0,
+    stopped_early=False,
+)
 
 
 def quick_search(records, run, **settings) -> SearchConfig:
@@ -21,49 +32,38 @@ def quick_search(records, run, **settings) -> SearchConfig:
         "max_trials": 2,
         "trial_epochs": 2,
         "tuner": "random",
+        "fix": ("model.blocks=2", "model.growth=1", "model.convolutions=1"),
     }
     return SearchConfig(records=str(records), run=str(run), **defaults | settings)
 
 
-def search_small_architectures(monkeypatch) -> None:
-    """Lets searches choose between four small architectures."""
-
-    def training_config(self, hp):
-        width = hp.Choice("first_filters", [2, 3, 4, 5])
-        model = dataclasses.replace(self.base.model, filters=(width, width), convolutions=1)
-        return dataclasses.replace(self.base, model=model)
-
-    monkeypatch.setattr(SearchSpace, "training_config", training_config)
+def search_small_networks(monkeypatch) -> None:
+    """Lets searches choose between four small networks; 16 filters are the default."""
+    monkeypatch.setitem(space.PRESETS, "default", {"model.first_filters": Choice((2, 3, 4, 16))})
 
 
-def pretend_to_train(monkeypatch, losses, *, best: bool = True) -> list[str]:
-    """Gives the next trials these validation losses, without training them, and without training the best.
+def pretend_to_train(monkeypatch, scores, *, best: bool = True) -> list[str]:
+    """Gives the next trials these scores, without training them, and without training the best.
 
     Args:
         monkeypatch: pytest's.
-        losses: the validation losses.
-        best: whether the best architecture is not trained either.
+        scores: the scores.
+        best: whether the best settings are not trained either.
 
     Returns:
-        The trials that were run, by their settings; it grows.
+        The run folders of the trials that were run; it grows.
     """
     if best:
-        monkeypatch.setattr(architecture_search, "train", lambda *_: None)
-    following = iter(losses)
+        monkeypatch.setattr(architecture_search.folds, "train", lambda *_: None)
+    following = iter(scores)
     run = []
 
-    def fit(self, hp, model, *args, **kwargs):
-        run.append(str(hp.values))
-        # KerasTuner's Hyperband reads the weights of a trial that it continues.
-        (checkpoint,) = [c for c in kwargs["callbacks"] if hasattr(c, "filepath")]
-        model.save_weights(checkpoint.filepath)
-        return {MONITOR: next(following, np.inf), AUC: 0.5}
+    def pretend(config, *_args, **_kwargs) -> TrialResult:
+        run.append(config.run)
+        result = dataclasses.replace(RESULT_OF, score=next(following, 0.0), epochs=config.epochs)
+        trial.storage.write(f"{config.run}/{RESULT}", json.dumps(dataclasses.asdict(result)))
+        return result
 
-    def build(self, hp):
-        self.training_config(hp)  # it registers the choices
-        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)  # KerasTuner calls it twice a trial, for 0.2 s each
-    monkeypatch.setattr(SearchSpace, "build", build)
-    monkeypatch.setattr(SearchSpace, "fit", fit)
+    monkeypatch.setattr(trials.trial, "run", pretend)
+    monkeypatch.setattr(trials.gc, "collect", lambda: 0)
     return run

@@ -1,0 +1,110 @@
+"""The finalists: the best settings of a search, trained in full over several seeds before one is chosen."""
+
+import dataclasses
+import logging
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline import operating_point, runs
+from pipeline.training import folds
+from pipeline.training.settings import TrainConfig
+from tfrecords_builder import ownership, storage
+from tuning import trial
+from tuning.leaderboard import Row
+from tuning.settings import SearchConfig
+from tuning.trial import Conditions
+
+FOLDER = "finalists"
+"""Folder below `RUN/search/` with a run folder for each full training."""
+TABLE = "finalists.csv"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Winner:
+    """The settings that won, and a full training of them if there is one."""
+
+    config: TrainConfig
+    trained: str | None
+    """Run folder of the best of its full trainings; None if there is none."""
+
+
+def choose(
+    config: SearchConfig,
+    rows: Sequence[Row],
+    conditions: Conditions,
+    training_config: Callable[[Mapping[str, Any]], TrainConfig],
+) -> Winner:
+    """Trains the finalists, writes their table and chooses the one with the best mean score.
+
+    With a single finalist and a single seed nothing is trained.
+
+    Args:
+        config: the settings of the search.
+        rows: the leaderboard.
+        conditions: what is the same for all trainings.
+        training_config: returns the settings of the full training for a row of the leaderboard.
+    """
+    if config.finalists == config.seeds == 1:
+        return Winner(training_config(rows[0]), None)
+    table, winners = [], []
+    for row in rows[: config.finalists]:
+        trainings = [
+            dataclasses.replace(
+                training_config(row),
+                seed=config.seed + number,
+                run=storage.join(config.run, runs.SEARCH, FOLDER, f"{row['trial']}-{config.seed + number}"),
+                folds=0,
+                overwrite=False,
+            )
+            for number in range(config.seeds)
+        ]
+        results = [_train(training, conditions) for training in trainings]
+        scores = [result.score for result in results]
+        table.append(
+            {
+                "trial": row["trial"],
+                "seeds": len(scores),
+                "mean_score": statistics.mean(scores),
+                "score_deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
+                "mean_auc": statistics.mean(result.auc for result in results),
+                **{f"score_{number}": score for number, score in enumerate(scores)},
+            }
+        )
+        best = trainings[scores.index(max(scores))]
+        # With folds, the seed of each fold follows from that of the search.
+        seed = config.seed if config.folds else best.seed
+        winners.append(Winner(dataclasses.replace(training_config(row), seed=seed), best.run))
+        logger.info(
+            "finalist %s: mean score %.4f over %d seeds, standard deviation %.4f",
+            row["trial"],
+            table[-1]["mean_score"],
+            len(scores),
+            table[-1]["score_deviation"],
+        )
+    storage.write(storage.join(config.run, runs.SEARCH, TABLE), storage.to_csv(table))
+    means = [row["mean_score"] for row in table]
+    return winners[means.index(max(means))]
+
+
+def adopt(winner: Winner) -> bool:
+    """Copies the training of the winner into the run folder, unless folds are to be trained.
+
+    Returns:
+        Whether there was a training to copy.
+    """
+    if winner.trained is None or winner.config.folds:
+        return False
+    ownership.copy_owned(
+        winner.trained, runs.TRAINING_FILES, winner.config.run, last=operating_point.FILE_NAME
+    )
+    return True
+
+
+def _train(config: TrainConfig, conditions: Conditions) -> trial.TrialResult:
+    folds.train(config, conditions.precision)
+    if storage.exists(storage.join(config.run, trial.RESULT)):
+        return trial.load_result(config.run)
+    return trial.score_run(config, max_latency_ms=None, stopped_early=False)

@@ -1,0 +1,163 @@
+"""Trials in several processes, with KerasTuner's chief and workers.
+
+The chief chooses the trials and answers the workers over gRPC; each worker trains one trial after the other.
+On several machines, KerasTuner's own environment variables say which process is which
+(https://keras.io/keras_tuner/guides/distributed_tuning/). On one machine, `--workers` starts them.
+
+A worker that was killed asks for its trial again when it is started again, and continues it.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Literal
+
+import grpc
+import keras
+from keras_tuner.src import protos
+from keras_tuner.src.distribute.oracle_chief import OracleServicer
+from keras_tuner.src.distribute.utils import has_chief_oracle, is_chief_oracle
+
+from tfrecords_builder.errors import UserError
+from tuning.limits import Clock
+
+Role = Literal["alone", "chief", "worker"]
+
+PARENT = "TUNING_PARENT_PROCESS"
+"""Environment variable with the process that started a local worker. The worker ends when that has ended."""
+MOST_RESTARTS = 20
+"""So often are local workers started again before the search gives up."""
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_END = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+def role() -> Role:
+    """What this process is, by the environment variables of KerasTuner."""
+    try:
+        if not has_chief_oracle():
+            return "alone"
+    except RuntimeError as error:
+        raise UserError(str(error)) from None
+    return "chief" if is_chief_oracle() else "worker"
+
+
+def end_without_parent() -> None:
+    """Ends this process if it is a local worker whose chief has ended: another one may train its trial."""
+    parent = os.environ.get(PARENT)
+    if parent is not None and os.getppid() != int(parent):
+        os._exit(1)
+
+
+def serve(oracle: object, clock: Clock) -> None:
+    """Answers the workers of other machines until all trials have ended or the time is spent."""
+    address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
+    with _serving(oracle, address) as servicer:
+        logger.info("waiting for workers at %s", address)
+        while not (servicer.stop_triggered and _nobody_works(oracle)):
+            oracle._check_consecutive_failures()  # type: ignore[attr-defined]
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            if clock.seconds_left == 0 and _nobody_works(oracle):
+                return
+
+
+def run_local_workers(oracle: object, workers: int) -> None:
+    """Starts workers on this machine, answers them, and starts those again that are killed.
+
+    Args:
+        oracle: chooses the trials.
+        workers: number of workers.
+
+    Raises:
+        UserError: if workers end too often, or too many trials in a row fail.
+    """
+    port = _free_port()
+    restarts = 0
+    with _serving(oracle, f"127.0.0.1:{port}"), contextlib.ExitStack() as stack:
+        running = {number: stack.enter_context(_worker(number, workers, port)) for number in range(workers)}
+        while running:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            oracle._check_consecutive_failures()  # type: ignore[attr-defined]
+            for number, process in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[number]
+                if process.returncode == 0:
+                    continue
+                restarts += 1
+                if restarts > MOST_RESTARTS:
+                    raise UserError(f"the workers of the search ended {restarts} times: see the lines above")
+                logger.warning(
+                    "worker %d ended with code %d and is started again", number, process.returncode
+                )
+                running[number] = stack.enter_context(_worker(number, workers, port))
+
+
+@contextlib.contextmanager
+def _serving(oracle: object, address: str) -> Iterator[OracleServicer]:
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise UserError(
+            f"the chief cannot listen at {address}: the port is in use, or it is another machine's"
+        ) from None
+    server.start()
+    try:
+        yield servicer
+    finally:
+        server.stop(None).wait()
+
+
+@contextlib.contextmanager
+def _worker(number: int, workers: int, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process with the options of this command. It is ended with the block."""
+    environment = os.environ | {
+        "KERASTUNER_TUNER_ID": f"worker{number}",
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(port),
+        PARENT: str(os.getpid()),
+    }
+    gpus = len(keras.distribution.list_devices("gpu"))
+    if gpus > 1:
+        environment["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
+    command = [sys.executable, "-m", "tuning.search", *sys.argv[1:]]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
+    _share_cores(process.pid, number, workers)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _share_cores(process: int, number: int, workers: int) -> None:
+    """Gives a worker its share of the cores; TensorFlow starts as many threads as it may use cores."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    share = cores[number::workers] or [cores[number % len(cores)]]
+    os.sched_setaffinity(process, share)
+
+
+def _nobody_works(oracle: object) -> bool:
+    return not oracle.ongoing_trials  # type: ignore[attr-defined]
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
