@@ -64,8 +64,8 @@ def search(config: SearchConfig) -> list[Row]:
         )
     if len(rows) < config.max_trials:
         logger.info("%d networks were tried in full; --max-trials is %d", len(rows), config.max_trials)
-    write_report(trials, rows)
     winner = finalists.choose(config, rows, trials.conditions, trials.training_config)
+    write_report(trials, rows)
     _set_aside_training_of_another(winner.config)
     if not finalists.adopt(winner):
         folds.train(winner.config, trials.conditions.precision)
@@ -123,7 +123,7 @@ def _run_trials(trials: Trials) -> None:
     except KeyboardInterrupt:
         completed = trials.completed() if tuner_role != "worker" else []
         if completed:
-            write_tables(trials)
+            write_report(trials, write_tables(trials))
             logger.info(
                 "the best so far is %s, in %s; --finish trains it in full",
                 best_so_far(completed),

@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 CONTINUED = "tuner/trial_id"
 """KerasTuner's entry in the values of a trial that names the one that it continues."""
-_RESULTS_SHOWN = (
+RESULTS_SHOWN = (
     "score",
     "auc",
     "sensitivity",
@@ -69,7 +69,7 @@ def rows(trials: list[tuple[Trial, TrialResult]]) -> list[Row]:
         {
             "rank": rank,
             "trial": trial.trial_id,
-            **{name: getattr(result, name) for name in _RESULTS_SHOWN},
+            **{name: getattr(result, name) for name in RESULTS_SHOWN},
             **settings(trial),
         }
         for rank, (trial, result) in enumerate(last, start=1)

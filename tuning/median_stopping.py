@@ -31,9 +31,10 @@ def is_below_median(curve: Curve, others: Sequence[Curve]) -> bool:
         others: the losses of finished trials; those that ended before are passed over.
     """
     epochs = len(curve)
-    means = [statistics.mean(other[:epochs]) for other in others if len(other) >= epochs]
-    if epochs < FEWEST_EPOCHS or len(means) < FEWEST_TRIALS:
+    compared = [other for other in others if len(other) >= epochs]
+    if epochs < FEWEST_EPOCHS or len(compared) < FEWEST_TRIALS:
         return False
+    means = [statistics.mean(other[:epochs]) for other in compared]
     return min(curve) > statistics.median(means)
 
 

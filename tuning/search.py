@@ -10,8 +10,10 @@ def main(config: SearchConfig) -> None:
     from tuning import leaderboard
     from tuning.architecture_search import search
 
-    leaderboard.print_table(search(config))
-    print(config.run)  # noqa: T201
+    rows = search(config)
+    if rows:  # a worker of a parallel search has none
+        leaderboard.print_table(rows)
+        print(config.run)  # noqa: T201
 
 
 if __name__ == "__main__":

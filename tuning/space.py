@@ -7,12 +7,13 @@ is decided by groups, as a factor by which all changes of the group are multipli
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-import keras_tuner
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.training.settings import AugmentationConfig, ModelConfig, TrainConfig
 from tfrecords_builder.errors import UserError
+
+if TYPE_CHECKING:  # it takes seconds to load, and the command line needs this module
+    import keras_tuner
 
 Preset = Literal["small", "default", "wide"]
 Value = int | float | str
@@ -35,7 +36,7 @@ class Choice:
 
     values: tuple[Value, ...]
 
-    def register(self, choices: keras_tuner.HyperParameters, name: str, default: Value) -> None:
+    def register(self, choices: "keras_tuner.HyperParameters", name: str, default: Value) -> None:
         """Adds this parameter to those that KerasTuner chooses; its default need not be among the values."""
         values = self.values if default in self.values else (*self.values, default)
         ordered = not isinstance(default, str)
@@ -49,7 +50,7 @@ class LogRange:
     low: float
     high: float
 
-    def register(self, choices: keras_tuner.HyperParameters, name: str, default: Value) -> None:
+    def register(self, choices: "keras_tuner.HyperParameters", name: str, default: Value) -> None:
         """Adds this parameter to those that KerasTuner chooses; its default may widen the range."""
         value = float(default)
         low, high = min(self.low, value), max(self.high, value)
@@ -144,22 +145,24 @@ def parse_fixed(assignments: Sequence[str]) -> dict[str, Value]:
     return fixed
 
 
-def hyperparameters(
-    preset: Preset, base: TrainConfig, fixed: Mapping[str, Value]
-) -> keras_tuner.HyperParameters:
-    """What KerasTuner chooses from. The defaults are the settings of `base`, so that these are tried first.
+def register(
+    choices: "keras_tuner.HyperParameters", preset: Preset, base: TrainConfig, fixed: Mapping[str, Value]
+) -> None:
+    """Adds all parameters of a space to those that KerasTuner chooses.
+
+    Their defaults are the settings of `base`, so that these are tried first.
 
     Args:
+        choices: gets the parameters.
         preset: name of the space.
         base: the settings of a training without a search.
         fixed: the values of parameters that are not searched.
     """
-    choices, defaults = keras_tuner.HyperParameters(), default_values(base)
+    defaults = default_values(base)
     has_attention = base.model.attention == "lungs"
     for name, parameter in PRESETS[preset].items():
         if name not in fixed and not (name == "lung_loss" and not has_attention):
             parameter.register(choices, name, defaults[name])
-    return choices
 
 
 def training_config(base: TrainConfig, values: Mapping[str, Value]) -> TrainConfig:

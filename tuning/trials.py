@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from pipeline import runs
@@ -43,7 +44,8 @@ class Trials:
         self.conditions = conditions
         self.base = config.training()
         self.folder = storage.join(config.run, runs.SEARCH)
-        choices = space.hyperparameters(config.space, self.base, config.fixed)
+        choices = keras_tuner.HyperParameters()
+        space.register(choices, config.space, self.base, config.fixed)
         self.tuner = make_tuner(config, choices, self._run, self._report, self.folder)
 
     def run_folder(self, trial_id: str) -> str:

@@ -180,9 +180,8 @@ class _Tuner(BaseTuner):
         self.oracle.reload()
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Tells the oracle that a trial has ended, and saves the state."""
+        """Tells the oracle that a trial has ended; it saves the state of the search."""
         self.oracle.end_trial(trial)
-        self.save()
 
     def _try_run_and_update_trial(self, trial: Trial) -> None:
         try:

@@ -9,24 +9,23 @@ import pytest
 
 from pipeline import runs
 from tests.small_run import Killed
-from tests.tuning.small_search import pretend_to_train, quick_search, search_small_architectures
+from tests.tuning.small_search import pretend_to_train, quick_search, search_small_networks
 from tfrecords_builder import manifest
 from tfrecords_builder.errors import UserError
-from tuning import architecture_search, space, tuners
+from tuning import tuners
 from tuning.architecture_search import search
-from tuning.space import SearchSpace
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_space():
     with pytest.MonkeyPatch.context() as monkeypatch:
-        search_small_architectures(monkeypatch)
+        search_small_networks(monkeypatch)
         yield
 
 
 @pytest.fixture(scope="module")
 def searched_once(records, tmp_path_factory) -> Path:
-    """The run folder of a search whose only trial reached a validation loss of 0.5."""
+    """The run folder of a search whose only trial reached a score of 0.5."""
     run = tmp_path_factory.mktemp("searched") / "run"
     with pytest.MonkeyPatch.context() as monkeypatch:
         pretend_to_train(monkeypatch, [0.5], best=False)
@@ -51,14 +50,15 @@ def filters_of(run: Path) -> list[int]:
 @pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])
 def test_more_trials_extend_a_search(records, tmp_path, monkeypatch, tuner):
     run = tmp_path / "[run]*?"
-    monkeypatch.setattr(tuners, "HALVING_FACTOR", 2)  # the only bracket of two epochs has then three trials
+    monkeypatch.setattr(tuners, "HALVING_FACTOR", 2)  # the first bracket of two epochs has then three trials
     trials = pretend_to_train(monkeypatch, [0.5, 0.4, 0.3, 0.6])
 
     first = search(quick_search(records, run, tuner=tuner, max_trials=2))
     extended = search(quick_search(records, run, tuner=tuner, max_trials=4))
 
-    assert [len(first), len(extended), len(trials)] == [2, 4, 4]
-    assert {row["trial"] for row in first} < {row["trial"] for row in extended}
+    joined = tuner == "hyperband"  # its fourth trial continues one of the first three
+    assert [len(first), len(extended), len(trials)] == [2, 4 - joined, 4]
+    assert joined or {row["trial"] for row in first} < {row["trial"] for row in extended}
     assert json.loads((run / "search/settings.json").read_text())["max_trials"] == 4
 
 
@@ -73,7 +73,7 @@ def test_hyperband_starts_over_until_there_are_as_many_trials_as_asked_for(recor
 
 def test_the_training_is_kept_if_the_best_stays_the_best(searched, records, monkeypatch):
     before = (searched / "model.keras").read_bytes()
-    pretend_to_train(monkeypatch, [0.9], best=False)
+    pretend_to_train(monkeypatch, [0.1], best=False)
 
     search(quick_search(records, searched, max_trials=2))
 
@@ -83,11 +83,11 @@ def test_the_training_is_kept_if_the_best_stays_the_best(searched, records, monk
 
 def test_another_best_is_trained_and_the_earlier_training_is_kept_aside(searched, records, monkeypatch):
     before, earlier_filters = (searched / "model.keras").read_bytes(), filters_of(searched)
-    pretend_to_train(monkeypatch, [0.1], best=False)
+    pretend_to_train(monkeypatch, [0.9], best=False)
 
     rows = search(quick_search(records, searched, max_trials=2))
 
-    best = rows[0]["first_filters"]
+    best = rows[0]["model.first_filters"]
     assert filters_of(searched) == [best, best] != earlier_filters
     assert runs.load(str(searched)).model.get_layer("conv0_0").kernel.shape[-1] == best
     (earlier,) = (searched / "search").glob("earlier-*")
@@ -108,7 +108,7 @@ def test_more_epochs_extend_the_training_of_the_best(searched, records, monkeypa
     ("settings", "words"), [({"max_trials": 1}, "has 2 trials already"), ({"epochs": 1}, "for 2 epochs")]
 )
 def test_fewer_than_there_are_is_refused_and_nothing_changes(searched, records, monkeypatch, settings, words):
-    pretend_to_train(monkeypatch, [0.9])
+    pretend_to_train(monkeypatch, [0.1])
     search(quick_search(records, searched, max_trials=2, epochs=2))
     (searched / "checkpoint/latest.json").write_text('{"history": [{"epoch": 1}, {"epoch": 2}]}')
     before = {path: path.read_bytes() for path in searched.rglob("*") if path.is_file()}
@@ -154,52 +154,6 @@ def test_a_damaged_file_of_the_search_is_named(searched, records, name, content)
 
     with pytest.raises(UserError, match=rf"{name}' is damaged .*--overwrite"):
         search(quick_search(records, searched, max_trials=2))
-
-
-def test_a_trial_whose_loss_becomes_nan_fails_and_the_search_goes_on(records, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(architecture_search, "train", lambda *_: None)
-    compiled = []
-
-    def compile_with_nan(model, *args):
-        compile_model(model, *args)
-        compiled.append(model)
-        if len(compiled) == 2:  # KerasTuner builds one model before, to learn the space
-            model.compile(model.optimizer, lambda _, probability: probability * float("nan"))
-
-    compile_model = space.compile_model
-    monkeypatch.setattr(space, "compile_model", compile_with_nan)
-
-    rows = search(quick_search(records, tmp_path / "run", max_trials=2, trial_epochs=1))
-
-    assert len(rows) == 1
-    assert "trial 0 failed: FailedTrialError: the loss became NaN in epoch 1" in caplog.text
-    trial = json.loads((tmp_path / "run/search/random/trial_0/trial.json").read_text())
-    assert trial["status"] == "FAILED"
-
-
-def test_too_many_failed_trials_in_a_row_end_the_search(records, tmp_path, monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise MemoryError("out of memory")
-
-    monkeypatch.setattr(SearchSpace, "fit", fail)
-    monkeypatch.setattr(tuners, "MAX_CONSECUTIVE_FAILED_TRIALS", 2)
-
-    with pytest.raises(UserError, match="after 2 failed trials in a row"):
-        search(quick_search(records, tmp_path / "run", max_trials=4))
-
-
-def test_a_full_disk_ends_the_search_and_not_only_the_trial(records, tmp_path, monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as context:
-        context.setattr(SearchSpace, "fit", fail)
-        with pytest.raises(OSError, match="No space left"):
-            search(quick_search(records, tmp_path / "run"))
-    trials = pretend_to_train(monkeypatch, [0.5, 0.4])
-
-    assert len(search(quick_search(records, tmp_path / "run"))) == 2
-    assert len(trials) == 2
 
 
 @pytest.mark.parametrize("write", [1, 4, 7])

@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,9 +12,15 @@ from pipeline.explanation.explainer import Explainer
 from pipeline.model import build_model, has_lung_attention
 from pipeline.training.settings import ModelConfig, TrainConfig
 from tuning import space
-from tuning.space import PRESETS, default_values, hyperparameters, in_words, parse_fixed, training_config
+from tuning.space import PRESETS, default_values, in_words, parse_fixed, training_config
 
 BASE = TrainConfig("records", "run", model=ModelConfig(attention="lungs"))
+
+
+def hyperparameters(preset, base, fixed):
+    choices = keras_tuner.HyperParameters()
+    space.register(choices, preset, base, fixed)
+    return choices
 
 
 def drawn(preset, seed):
