@@ -13,19 +13,8 @@ from keras import ops
 
 from pipeline.network.blocks import convolutions
 from pipeline.network.layers import Layers
+from pipeline.network.names import CONVOLVED, FEATURES, LOGIT, LUNG_LOGITS, LUNGS, MODEL_NAME
 from pipeline.training.settings import ModelConfig
-
-FEATURES = "features"
-"""Name of the layer whose output Grad-CAM explains: the activation of the last convolution, times the lung
-attention if there is one."""
-CONVOLVED = "convolved"
-"""Name of the activation of the last convolution if lung attention follows it."""
-LUNG_LOGITS = "lung_logits"
-"""Name of the layer of lung attention before its sigmoid: float32 (batch, height, width, 1)."""
-LUNGS = "lungs"
-"""Name of the lung attention: how probably each place is in a lung, float32 (batch, height, width, 1)."""
-LOGIT = "logit"
-"""Name of the layer before the sigmoid."""
 
 SMALLEST_MEAN_ATTENTION = 1e-3
 """Where no lung is found, the attention is divided by this and not by its mean, which would be about 0."""
@@ -76,7 +65,7 @@ def build_model(
         features = convolutions(x, config, layers, last_name=FEATURES)
     logit = _head(features, config, layers)
     probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
-    return keras.Model(images, probability, name="pneumonia_classifier")
+    return keras.Model(images, probability, name=MODEL_NAME)
 
 
 def has_lung_attention(model: keras.Model) -> bool:

@@ -154,8 +154,6 @@ def load(run: str) -> Run:
     Raises:
         UserError: if the folder holds no finished training.
     """
-    import keras
-
     for name in (CONFIG, MODEL, OPERATING_POINT):
         if not storage.exists(storage.join(run, name)):
             raise UserError(
@@ -164,7 +162,7 @@ def load(run: str) -> Run:
             )
     preprocessing = manifest.load(run).preprocessing
     try:
-        model = storage.read_with(storage.join(run, MODEL), keras.saving.load_model)
+        model = load_model(run)
         model.operating_point = OperatingPoint.from_json(storage.read(storage.join(run, OPERATING_POINT)))
         return Run(
             folder=run,
@@ -178,6 +176,21 @@ def load(run: str) -> Run:
         raise UserError(
             f"the run {run!r} cannot be loaded ({first_line(error)}): restore its files, or train it anew"
         ) from None
+
+
+def load_model(run: str) -> "keras.Model":
+    """Loads the model of a run folder, whether the run is finished or not.
+
+    Args:
+        run: the folder, a path or a URL.
+    """
+    import keras
+
+    from pipeline.network import custom
+
+    if builder := stored_config(run).get("model_builder"):
+        custom.load_function(builder)  # its module registers the layers of the model
+    return storage.read_with(storage.join(run, MODEL), keras.saving.load_model)
 
 
 def check_same_preprocessing(run: Run, content: Manifest, records: str) -> None:

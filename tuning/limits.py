@@ -13,8 +13,8 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from pipeline.model import build_model
-from pipeline.training.settings import ModelConfig
+from pipeline.training.recipe import build_inference_model
+from pipeline.training.settings import TrainConfig
 from tfrecords_builder import continuing, storage
 
 TIMED_CALLS = 20
@@ -30,24 +30,24 @@ class OutOfTimeError(Exception):
     """The time of the search is spent. The trial under way continues if the search gets more time."""
 
 
-def check_size(model: ModelConfig, image_size: int, max_params: int | None) -> None:
+def check_size(config: TrainConfig, image_size: int, max_params: int | None) -> None:
     """Refuses a network that cannot be built for the images, or has too many weights.
 
     Args:
-        model: what the network is made of.
+        config: the settings of its training.
         image_size: side of the images, in pixels.
         max_params: the largest number of weights; None for no limit.
 
     Raises:
         RefusedTrialError: if it is refused.
     """
-    if image_size < model.smallest_image_size:
+    smallest = config.model.smallest_image_size
+    if image_size < smallest and config.model_builder is None:
         raise RefusedTrialError(
-            f"the network needs images of at least {model.smallest_image_size} pixels a side, but they have "
-            f"{image_size}"
+            f"the network needs images of at least {smallest} pixels a side, but they have {image_size}"
         )
     if max_params is not None:
-        params = build_model(model, image_size).count_params()
+        params = build_inference_model(config, image_size).count_params()
         if params > max_params:
             raise RefusedTrialError(f"{params:,} weights, more than --max-params {max_params:,}")
 

@@ -161,7 +161,10 @@ def register(
     defaults = default_values(base)
     has_attention = base.model.attention == "lungs"
     for name, parameter in PRESETS[preset].items():
-        if name not in fixed and not (name == "lung_loss" and not has_attention):
+        is_without_effect = (name == "lung_loss" and not has_attention) or (
+            base.model_builder is not None and name.startswith("model.")
+        )
+        if name not in fixed and not is_without_effect:
             parameter.register(choices, name, defaults[name])
 
 

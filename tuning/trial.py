@@ -98,7 +98,7 @@ def run(
     if storage.exists(storage.join(config.run, RESULT)):
         return load_result(config.run)
     image_size = manifest.load(config.records).preprocessing.image_size
-    limits.check_size(config.model, image_size, conditions.max_params)
+    limits.check_size(config, image_size, conditions.max_params)
     if continued is not None:
         _begin_with_copy(continued, config.run)
     _count_attempt(config.run)
@@ -146,7 +146,7 @@ def score_run(config: TrainConfig, *, max_latency_ms: float | None, stopped_earl
     Raises:
         RefusedTrialError: if the model is too slow.
     """
-    model = fit.load_model(config.run)
+    model = runs.load_model(config.run)
     latency_ms = limits.check_latency(model, max_latency_ms)
     images, labels = (np.asarray(array) for array in load_arrays(config.records, "val"))
 

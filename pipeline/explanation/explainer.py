@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.explanation.gradcam import GradCam
-from pipeline.model import FEATURES
+from pipeline.network.names import FEATURES
 from pipeline.suitability.assessment import Assessment, Assessor
 from pipeline.suitability.reference import Reference
 

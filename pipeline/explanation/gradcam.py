@@ -7,7 +7,7 @@ ICCV 2017.
 import keras
 import tensorflow as tf
 
-from pipeline.model import FEATURES, LOGIT
+from pipeline.network.names import FEATURES, LOGIT
 
 _EPSILON = 1e-12  # added to a maximum that may be 0; far below every heat that matters
 

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from pipeline.model import LUNGS, block_outputs, lung_attention, member_prefixes
+from pipeline.model import block_outputs, lung_attention, member_prefixes
+from pipeline.network.names import LUNGS
 
 
 class Network:

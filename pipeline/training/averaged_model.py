@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from pipeline.model import FEATURES, LOGIT, member_prefix
+from pipeline.model import member_prefix
+from pipeline.network.names import FEATURES, LOGIT, MODEL_NAME
 
 
 def average_models(members: Sequence[keras.Model]) -> keras.Model:
@@ -36,7 +37,7 @@ def average_models(members: Sequence[keras.Model]) -> keras.Model:
     ]
     logit = keras.layers.Average(dtype="float32", name=LOGIT)(logits)
     probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
-    return keras.Model(images, probability, name="pneumonia_classifier")
+    return keras.Model(images, probability, name=MODEL_NAME)
 
 
 def _copy(part: keras.Model, inputs: Any, number: int) -> Any:

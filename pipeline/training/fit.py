@@ -12,7 +12,6 @@ from pipeline.dataset import data_order, steps_per_epoch
 from pipeline.input.arrays import load_arrays
 from pipeline.input.examples import refusing_damage
 from pipeline.input.reader import DataOrder
-from pipeline.model import build_model
 from pipeline.suitability.describe import describe_training_images
 from pipeline.training import distribution, extension
 from pipeline.training.checkpoint import RunCheckpoint
@@ -20,6 +19,7 @@ from pipeline.training.recipe import (
     MONITOR,
     add_augmentation,
     build_classifier,
+    build_inference_model,
     check_trainable,
     class_weights,
     compile_model,
@@ -136,7 +136,7 @@ def _fit(
     run_checkpoint = RunCheckpoint(
         config.run,
         classifier,
-        inference_model=build_model(config.model, side),
+        inference_model=build_inference_model(config, side),
         monitor=MONITOR,
         patience=config.patience,
         epochs=config.epochs,
@@ -180,14 +180,9 @@ def _fit_from(
 
 def _finish(config: TrainConfig) -> None:
     """Writes what the training images are like, and last the threshold. With it the run is finished."""
-    model = load_model(config.run)
+    model = runs.load_model(config.run)
     describe_training_images(model, config.records, config.batch_size).save(config.run)
     _choose_operating_point(config, model)
-
-
-def load_model(run: str) -> keras.Model:
-    """Loads the model of a run folder, whether the run is finished or not."""
-    return storage.read_with(storage.join(run, runs.MODEL), keras.saving.load_model)
 
 
 def _choose_operating_point(config: TrainConfig, model: keras.Model) -> None:

@@ -7,6 +7,7 @@ they train in the same way.
 import dataclasses
 import logging
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import keras
@@ -15,7 +16,9 @@ import tensorflow as tf
 from pipeline.augmentation import AcquisitionAugmentation
 from pipeline.dataset import make_dataset
 from pipeline.input.reader import DataOrder
-from pipeline.model import LUNG_LOGITS, build_model, has_lung_attention
+from pipeline.model import build_model, has_lung_attention
+from pipeline.network import custom
+from pipeline.network.names import LUNG_LOGITS
 from pipeline.training import distribution
 from pipeline.training.lung_supervision import LungSupervision
 from pipeline.training.normalization import FusedBatchNormalization
@@ -38,6 +41,10 @@ ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
 logger = logging.getLogger(__name__)
 
+_LOSSES: dict[str, Callable[..., keras.losses.Loss]] = {
+    "binary_crossentropy": keras.losses.BinaryCrossentropy,
+    "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
+}
 _BYTES_PER_NUMBER = 4  # float32 and int32
 _BYTES_OF_DESCRIPTION = 2048  # of each variable in an HDF5 file, measured: up to 1,100
 
@@ -59,7 +66,7 @@ def check_trainable(config: TrainConfig, content: Manifest) -> None:
                 "classes in train and in val"
             )
     side, smallest = content.preprocessing.image_size, config.model.smallest_image_size
-    if side < smallest:
+    if side < smallest and config.model_builder is None:
         raise UserError(
             f"{len(config.model.filters)} blocks (--model.filters) need images of at least {smallest} pixels "
             f"a side, but those of the records have {side}: give fewer filters"
@@ -69,6 +76,8 @@ def check_trainable(config: TrainConfig, content: Manifest) -> None:
             "--model.attention lungs needs lung masks, but the 'train' records have none: build records with "
             "--lungs DIR or --lungs auto, or train with --model.attention none"
         )
+    if config.loss not in _LOSSES:
+        custom.load_function(config.loss)
     distribution.check_batch_size(config.batch_size)
 
 
@@ -97,7 +106,12 @@ def build_classifier(config: TrainConfig, image_size: int, precision: Precision)
 
     Returns:
         A model as of `pipeline.model.build_model`.
+
+    Raises:
+        UserError: if the network of a user's own cannot be used.
     """
+    if config.model_builder is not None:
+        return custom.build(config.model_builder, image_size, precision, config.seed)
     return build_model(
         config.model,
         image_size,
@@ -107,16 +121,34 @@ def build_classifier(config: TrainConfig, image_size: int, precision: Precision)
     )
 
 
+def build_inference_model(config: TrainConfig, image_size: int) -> keras.Model:
+    """Builds the model of the same weights that computes in float32 and is saved.
+
+    Args:
+        config: the settings of the training.
+        image_size: side of the images, in pixels.
+    """
+    if config.model_builder is not None:
+        return custom.build(config.model_builder, image_size, "float32", config.seed)
+    return build_model(config.model, image_size)
+
+
 def resolve_attention(config: ConfigT, content: Manifest) -> ConfigT:
     """Replaces the attention `auto` by `lungs` if the records of train have lung masks, else by `none`.
+
+    A network of a user's own decides by itself whether it has lung attention.
 
     Args:
         config: the settings of the training.
         content: the `dataset.json` of the records.
     """
-    if config.model.attention != "auto":
+    if config.model_builder is not None:
+        own = build_inference_model(config, content.preprocessing.image_size)
+        attention: Attention = "lungs" if has_lung_attention(own) else "none"
+    elif config.model.attention != "auto":
         return config
-    attention: Attention = "lungs" if _has_lungs(content, "train") else "none"
+    else:
+        attention = "lungs" if _has_lungs(content, "train") else "none"
     logger.info("attention: %s", attention)
     return dataclasses.replace(config, model=dataclasses.replace(config.model, attention=attention))
 
@@ -180,7 +212,7 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer,
-        loss=keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing),
+        loss=_loss(config),
         metrics=[
             keras.metrics.BinaryAccuracy(name="accuracy"),
             keras.metrics.Precision(name="precision"),
@@ -191,6 +223,12 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         auto_scale_loss=False,
     )
+
+
+def _loss(config: TrainConfig) -> Any:
+    if config.loss in _LOSSES:
+        return _LOSSES[config.loss](label_smoothing=config.label_smoothing)
+    return custom.load_function(config.loss)
 
 
 def _optimizer(config: TrainConfig, total_steps: int) -> keras.optimizers.Optimizer:

@@ -175,6 +175,12 @@ class TrainConfig:
     """Number of epochs without a better validation loss after which the training stops early, at least 1.
     The loss is that of the images of `val`, which are augmented in a fixed way, because unchanged images
     hardly tell good models apart. With a larger number than before, a training that stopped early goes on."""
+    model_builder: str | None = None
+    """Function that builds a network of one's own, as package.module:function, instead of the one that the
+    options of the model describe. See docs/own-network.md."""
+    loss: str = "binary_crossentropy"
+    """Loss of the classification: `binary_crossentropy`, `binary_focal_crossentropy`, which counts hard
+    images more, or a function of (labels, probabilities) of one's own, as package.module:function."""
     label_smoothing: float = 0.0
     """How far the labels are moved from 0 and 1 towards one half in the loss of the training, from 0 to below
     1. It makes the model less sure of itself."""

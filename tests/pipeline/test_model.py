@@ -6,16 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.model import (
-    CONVOLVED,
-    FEATURES,
-    LOGIT,
-    LUNG_LOGITS,
-    LUNGS,
-    block_outputs,
-    build_model,
-    has_lung_attention,
-)
+from pipeline.model import block_outputs, build_model, has_lung_attention
+from pipeline.network.names import CONVOLVED, FEATURES, LOGIT, LUNG_LOGITS, LUNGS
 from pipeline.training.settings import ModelConfig
 
 

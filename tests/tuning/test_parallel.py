@@ -14,7 +14,11 @@ import pytest
 from tfrecords_builder.errors import UserError
 from tuning import parallel
 
-OPTIONS = ["--tuner", "random", "--space", "small", "--max-trials", "4", "--trial-epochs", "1", "--epochs", "1", "--precision", "float32", "--no-median-stopping", "--batch-size", "16", "--fix", "model.blocks=3", "model.first_filters=8"]
+OPTIONS = (
+    *("--tuner", "random", "--space", "small", "--max-trials", "4", "--trial-epochs", "1", "--epochs", "1"),
+    *("--precision", "float32", "--no-median-stopping", "--batch-size", "16"),
+    *("--fix", "model.blocks=3", "model.first_filters=8"),
+)
 SECONDS = 600
 
 

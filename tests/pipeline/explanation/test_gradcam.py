@@ -7,7 +7,8 @@ import tensorflow as tf
 from pipeline import runs
 from pipeline.explanation import GradCam
 from pipeline.gradcam import gradcam
-from pipeline.model import FEATURES, LOGIT, build_model
+from pipeline.model import build_model
+from pipeline.network.names import FEATURES, LOGIT
 from pipeline.runs import Run
 from pipeline.training.settings import ModelConfig
 

@@ -19,6 +19,7 @@ train(quick_training(*sys.argv[1:], checkpoint_seconds=0.0))
 """
 
 
+@pytest.mark.slow
 def test_a_run_trained_on_jax_is_evaluated_and_exported_by_tensorflow(records, tmp_path):
     pytest.importorskip("jax")
     run = str(tmp_path / "run")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.augmentation import AcquisitionAugmentation
-from pipeline.model import LUNGS, build_model
+from pipeline.model import build_model
+from pipeline.network.names import LUNGS
 from pipeline.training import recipe
 from pipeline.training.recipe import (
     add_augmentation,
