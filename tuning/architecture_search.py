@@ -51,6 +51,7 @@ def search(config: SearchConfig) -> list[Row]:
     config = resolve_attention(config, content)
     check_trainable(config, content)
     if parallel.role() == "worker":
+        parallel.end_with_parent()
         _run_trials(Trials(config, _stored_conditions(config)))
         return []
     trials = Trials(config, _begin(config, content))
@@ -96,7 +97,7 @@ def _stored_conditions(config: SearchConfig) -> Conditions:
     return Conditions(
         precision=stored[RESOLVED_PRECISION],
         order=stored[DATA_ORDER],
-        clock=Clock(folder, config.max_time, after_check=parallel.end_without_parent),
+        clock=Clock(folder, config.max_time),
         max_params=config.max_params,
         max_latency_ms=config.max_latency_ms,
     )

@@ -4,7 +4,7 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -117,13 +117,9 @@ class Clock:
     Args:
         folder: folder of the search; a path or a URL.
         max_minutes: the longest time of the search; None for no limit.
-        after_check: called whenever the time is checked.
     """
 
-    def __init__(
-        self, folder: str, max_minutes: float | None, after_check: Callable[[], None] = lambda: None
-    ) -> None:
-        self._after_check = after_check
+    def __init__(self, folder: str, max_minutes: float | None) -> None:
         self._path = storage.join(folder, _SPENT)
         self._max_seconds = None if max_minutes is None else 60 * max_minutes
         before = continuing.read_json(self._path)["seconds"] if storage.exists(self._path) else 0.0
@@ -148,6 +144,5 @@ class Clock:
         """
         with self._lock:
             storage.write(self._path, f'{{"seconds": {self.seconds:.1f}}}\n')
-        self._after_check()
         if self.seconds_left == 0:
             raise OutOfTimeError

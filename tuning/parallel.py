@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -49,11 +50,18 @@ def role() -> Role:
     return "chief" if is_chief_oracle() else "worker"
 
 
-def end_without_parent() -> None:
-    """Ends this process if it is a local worker whose chief has ended: another one may train its trial."""
+def end_with_parent() -> None:
+    """Lets a local worker end when its chief has ended: the next chief gives its trial to another worker."""
     parent = os.environ.get(PARENT)
-    if parent is not None and os.getppid() != int(parent):
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
         os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def serve(oracle: object, clock: Clock) -> None:

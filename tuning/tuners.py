@@ -79,6 +79,7 @@ class _KeptTrials(keras_tuner.Oracle):
         super().end_trial(trial)
         if is_refused(trial) and sum(map(is_refused, self.trials.values())) <= MOST_REFUSED_TRIALS:
             self.max_trials += 1
+        self.save()  # KerasTuner saves while the trial still counts as under way
         self.report(trial)
 
     def _check_consecutive_failures(self) -> None:

@@ -162,6 +162,7 @@ def test_nothing_is_written_if_the_precision_cannot_be_measured(records, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_best_of_several_seeds_of_the_best_finalist_is_the_run(records, tmp_path):
     run = tmp_path / "run"
 
@@ -176,6 +177,7 @@ def test_the_best_of_several_seeds_of_the_best_finalist_is_the_run(records, tmp_
     assert json.loads((run / "config.json").read_text())["seed"] == scores.index(max(scores))
 
 
+@pytest.mark.slow
 def test_the_winner_may_be_trained_in_folds(records, tmp_path):
     run = tmp_path / "run"
 
@@ -209,6 +211,7 @@ def test_a_finished_trial_without_its_result_is_named(searched, records, tmp_pat
         search(quick_search(records, run, max_trials=1))
 
 
+@pytest.mark.slow
 def test_the_run_folder_may_be_a_url(records, tmp_path):
     # Not ram://: there a file that is opened again is appended to, and KerasTuner writes its files again.
     config = quick_search(records, f"file://{tmp_path}/run", max_trials=1, trial_epochs=1)

@@ -13,6 +13,7 @@ import pytest
 
 from tfrecords_builder.errors import UserError
 from tuning import parallel
+from tuning.leaderboard import RESULTS_SHOWN
 
 OPTIONS = (
     *("--tuner", "random", "--space", "small", "--max-trials", "4", "--trial-epochs", "1", "--epochs", "1"),
@@ -29,12 +30,20 @@ def start(records, run, *options, **environment) -> subprocess.Popen:
     )
 
 
-def trials_of(run: Path) -> dict[str, tuple]:
-    """For each trial its settings and its score."""
+def trials_of(run: Path) -> dict[str, dict[str, str]]:
+    """The settings of each trial."""
     with (run / "search/leaderboard.csv").open() as file:
         rows = list(csv.DictReader(file))
-    left_out = {"rank", "trial", "seconds", "latency_ms"}
-    return {row["trial"]: tuple(value for name, value in row.items() if name not in left_out) for row in rows}
+    return {
+        row["trial"]: {name: row[name] for name in row if name not in (*RESULTS_SHOWN, "rank")}
+        for row in rows
+    }
+
+
+def scores_of(run: Path) -> list[float]:
+    """The score of each trial, by its identifier."""
+    with (run / "search/leaderboard.csv").open() as file:
+        return [float(row["score"]) for row in sorted(csv.DictReader(file), key=lambda row: row["trial"])]
 
 
 def wait_for(path: Path) -> None:
@@ -62,6 +71,8 @@ def test_two_workers_run_the_same_trials_as_one_even_if_one_is_killed(records, t
     assert chief.returncode == 0, errors
     assert "is started again" in errors
     assert trials_of(tmp_path / "both") == trials_of(tmp_path / "alone")
+    # One thread and two add numbers in another order.
+    assert scores_of(tmp_path / "both") == pytest.approx(scores_of(tmp_path / "alone"), abs=1e-2)
 
 
 @pytest.mark.slow

@@ -99,6 +99,7 @@ def test_too_many_weights_are_refused_before_anything_is_trained(records, tmp_pa
     assert not (tmp_path / "run/search/trials/0/model.keras").exists()
 
 
+@pytest.mark.slow
 def test_a_network_that_is_too_slow_is_refused(records, tmp_path, monkeypatch):
     latencies = iter([9.0, 1.0, 1.0])
     monkeypatch.setattr(limits, "measure_latency_ms", lambda _: next(latencies))

@@ -17,13 +17,13 @@ from tests.small_run import Killed, quick_training
 from tfrecords_builder import manifest
 from tfrecords_builder.errors import UserError
 
-FOLDS = 3
+FOLDS = 2
 
 
 @pytest.fixture(scope="module")
 def trained(records, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("folds") / "run"
-    folds.train(quick_training(records, str(run), folds=FOLDS, epochs=2))
+    folds.train(quick_training(records, str(run), folds=FOLDS, epochs=1))
     return run
 
 
@@ -110,14 +110,14 @@ def test_the_same_command_trains_nothing_more(trained, records, caplog):
     caplog.set_level("INFO")
     before = (trained / "model.keras").read_bytes()
 
-    folds.train(quick_training(records, str(trained), folds=FOLDS, epochs=2))
+    folds.train(quick_training(records, str(trained), folds=FOLDS, epochs=1))
 
     assert "is finished already" in caplog.text
     assert (trained / "model.keras").read_bytes() == before
 
 
 def test_killed_in_the_second_fold_it_goes_on_there(trained, records, tmp_path, monkeypatch):
-    config = quick_training(records, str(tmp_path / "run"), folds=FOLDS, epochs=2)
+    config = quick_training(records, str(tmp_path / "run"), folds=FOLDS, epochs=1)
     train = fit.train
 
     def killed_in_the_second(of_fold, precision):
@@ -142,6 +142,7 @@ def test_too_many_folds_are_refused_before_anything_is_written(records, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_records_and_run_behind_a_url(records):
     copied = "ram://folds/records"
     tf.io.gfile.makedirs(copied)
