@@ -80,6 +80,7 @@ def test_given_records_and_stages_are_what_is_measured(tiny, capsys, write_recor
     assert {"JPEG, mapped, shuffled", "JPEG, streamed, shuffled"} <= names
 
 
+@pytest.mark.slow
 def test_peers_that_are_not_installed_are_said_to_be(tiny, capsys, monkeypatch):
     monkeypatch.setattr(peers, "_is_installed", lambda _: False)
 
