@@ -28,7 +28,7 @@ lint: .venv
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile.serving
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec serving/config/compose.yaml
-	$(BIN)/kubernetes-validate --strict --quiet serving/config/kubernetes.yaml
+	$(BIN)/kubernetes-validate --strict --quiet serving/config/kubernetes.yaml tuning/config/kubernetes-job.yaml
 
 format: .venv
 	$(BIN)/ruff check --fix .

@@ -41,7 +41,7 @@ run python -m tfrecords_builder "$folder/chest_xray" "$folder/records" --image-s
 
 say "2. Search the architecture; the best is trained in full"
 run python -m tuning.search "$folder/records" "$folder/run" --overwrite \
-  --max-trials 3 --trial-epochs 3 --epochs 40
+  --space small --max-trials 3 --trial-epochs 3 --epochs 40
 
 say "3. Evaluate it on the test images"
 run python -m pipeline.evaluate "$folder/run" "$folder/records"
@@ -68,4 +68,4 @@ overlays=("$folder"/overlays/*.png)
 say "Look at"
 echo "  ${overlays[-1]}   what counts as evidence for the answer, over the X-ray"
 echo "  $folder/run/evaluation/report.html   how good the classifier is"
-echo "  $folder/run/search/leaderboard.csv   what the search tried"
+echo "  $folder/run/search/search.html   what the search tried"

@@ -70,7 +70,7 @@ _MODEL_FILES = OwnedFiles(
         r"model\.keras": b"pneumonia_classifier",
         r"reference\.npz": b"class_means.npy",
         r"operating_point\.json": b'"target_sensitivity"',
-        **below(LOGS, {r"(train|validation)/events\.out\.tfevents\..*": b""}),
+        **below(LOGS, {r"(train|validation|hparams)/events\.out\.tfevents\..*": b""}),
         **below(CHECKPOINT, CHECKPOINT_FILES.signatures),
         **below(EVALUATION, EVALUATION_FILES.signatures),
     },

@@ -20,8 +20,17 @@ MAY_IMPORT = {
 }
 FOLDERS = {
     "tfrecords_builder": {"audit", "building", "cli", "decoding", "lungs", "source"},
-    "pipeline": {"benchmark", "evaluation", "explanation", "input", "suitability", "training"},
-    "tuning": set(),
+    "pipeline": {
+        "benchmark",
+        "evaluation",
+        "explanation",
+        "input",
+        "network",
+        "pages",
+        "suitability",
+        "training",
+    },
+    "tuning": {"config"},
     "serving": {"client", "config", "exporting", "load", "server"},
 }
 TOP_OF_PIPELINE = {

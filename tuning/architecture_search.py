@@ -52,6 +52,7 @@ def search(config: SearchConfig) -> list[Row]:
     check_trainable(config, content)
     if parallel.role() == "worker":
         parallel.end_with_parent()
+        parallel.wait_for_chief(storage.join(config.run, runs.SEARCH, runs.SEARCH_SETTINGS))
         _run_trials(Trials(config, _stored_conditions(config)))
         return []
     trials = Trials(config, _begin(config, content))

@@ -76,8 +76,10 @@ def measure_latency_ms(model: keras.Model) -> float:
 
     It is that of the network in the exported signature; decoding and preprocessing come to it.
     """
-    images = tf.zeros((1, *model.input_shape[1:]))
-    compute = tf.function(lambda batch: model(batch, training=False), jit_compile=False)
+    images = np.zeros((1, *model.input_shape[1:]), np.float32)
+    compute = model.predict_on_batch
+    if keras.backend.backend() == "tensorflow":
+        compute = tf.function(lambda batch: model(batch, training=False), jit_compile=False)
     with tf.device("CPU:0"), _one_core():
         compute(images)
         durations = []

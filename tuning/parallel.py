@@ -25,6 +25,7 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.distribute.utils import has_chief_oracle, is_chief_oracle
 
+from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 from tuning.limits import Clock
 
@@ -36,6 +37,7 @@ MOST_RESTARTS = 20
 """So often are local workers started again before the search gives up."""
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_END = 10.0
+_SECONDS_TO_WAIT_FOR_CHIEF = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,19 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def wait_for_chief(path: str) -> None:
+    """Waits in a worker until the chief has written a file.
+
+    Raises:
+        UserError: if it does not come.
+    """
+    end = time.monotonic() + _SECONDS_TO_WAIT_FOR_CHIEF
+    while not storage.exists(path):
+        if time.monotonic() > end:
+            raise UserError(f"no {path!r}: start the chief first, with the same RECORDS, RUN and options")
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def serve(oracle: object, clock: Clock) -> None:

@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.drawing import new_figure, to_png
 
+_FACTOR_FOR_LOG_SCALE = 20
 FEWEST_FOR_IMPORTANCE = 8
 """Fewer networks say nothing about which settings matter."""
 _COLOURS = colormaps["coolwarm"]
 _INCHES_PER_AXIS = 0.85
+_LABEL: dict[str, Any] = {
+    "fontsize": 7,
+    "va": "center",
+    "ha": "center",
+    "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+    "zorder": 3,
+}
 
 Row = Mapping[str, Any]
 
@@ -35,10 +43,10 @@ def parallel_coordinates(rows: Sequence[Row], parameters: Sequence[str]) -> byte
     for place, (_, ticks) in enumerate(columns):
         axes.axvline(place, color="#999", linewidth=0.8)
         for height, text in ticks:
-            axes.text(place, height, f" {text}", fontsize=7, va="center")
+            axes.text(place, height, text, **_LABEL)
     axes.axvline(len(names), color="#999", linewidth=0.8)
     for height, value in ((0.0, scores.min()), (1.0, scores.max())):
-        axes.text(len(names), height, f" {value:.3f}", fontsize=7, va="center")
+        axes.text(len(names), height, f"{value:.3f}", **_LABEL)
     labels = [name.removeprefix("model.").replace("augmentation.", "aug. ") for name in names]
     axes.set_xticks(range(len(names) + 1), [*labels, "score"], rotation=40, ha="right", fontsize=8)
     axes.set_yticks([])
@@ -115,7 +123,8 @@ def _pareto(axes: Axes, rows: Sequence[Row], name: str, label: str) -> None:
             xytext=(4, -9),
             textcoords="offset points",
         )
-    axes.set_xscale("log")
+    if costs.max() > _FACTOR_FOR_LOG_SCALE * costs.min():
+        axes.set_xscale("log")
     axes.set_xlabel(label)
     axes.set_ylabel("score")
 

@@ -14,7 +14,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from pipeline import runs
 from pipeline.training.settings import TrainConfig
 from tfrecords_builder import storage
-from tuning import hyperband, leaderboard, space, trial
+from tuning import hparams, hyperband, leaderboard, space, trial
 from tuning.leaderboard import CONTINUED, Row
 from tuning.settings import SearchConfig
 from tuning.trial import Conditions, TrialResult
@@ -92,12 +92,14 @@ class Trials:
         )
         continued = values.get(CONTINUED)
         try:
-            return trial.run(
+            result = trial.run(
                 config,
                 self.conditions,
                 continued=self.run_folder(continued) if continued else None,
                 others=self._others() if self.config.median_stopping else [],
             )
+            hparams.write(config.run, leaderboard.settings(of_tuner), result)
+            return result
         finally:
             keras.backend.clear_session()
             gc.collect()

@@ -65,5 +65,6 @@ def pretend_to_train(monkeypatch, scores, *, best: bool = True) -> list[str]:
         return result
 
     monkeypatch.setattr(trials.trial, "run", pretend)
+    monkeypatch.setattr(trials.hparams, "write", lambda *_: None)
     monkeypatch.setattr(trials.gc, "collect", lambda: 0)
     return run

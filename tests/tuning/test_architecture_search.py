@@ -50,6 +50,7 @@ def test_a_search_leaves_a_leaderboard_a_report_and_a_run_of_the_best(records, t
     runs.refuse_foreign_folder(str(run), overwrite=True)  # it knows all its files
 
 
+@pytest.mark.slow
 def test_hyperband_goes_on_with_the_weights_of_the_trial_that_it_continues(records, tmp_path):
     run = tmp_path / "run"
 
@@ -114,7 +115,7 @@ def test_a_killed_search_keeps_its_epochs_and_its_precision(interrupted, monkeyp
 
 def test_killed_or_not_the_trials_and_the_winner_are_the_same(records, tmp_path, monkeypatch):
     def run_of(name, *, kill_at=()):
-        config = quick_search(records, tmp_path / name, max_trials=3, trial_epochs=2)
+        config = quick_search(records, tmp_path / name, max_trials=2, trial_epochs=2)
         check, count = trial._CheckClock.on_epoch_end, []
 
         def maybe_kill(self, *arguments):
@@ -132,7 +133,7 @@ def test_killed_or_not_the_trials_and_the_winner_are_the_same(records, tmp_path,
             rows = search(config)
         return [{k: v for k, v in row.items() if k not in ("seconds", "latency_ms")} for row in rows]
 
-    assert run_of("killed", kill_at=(1, 4)) == run_of("unharmed")
+    assert run_of("killed", kill_at=(1, 3)) == run_of("unharmed")
 
 
 def test_a_seed_of_zero_is_a_seed(records, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What becomes of a trial: its result, or the reason why it has none. The search goes on in every case."""
 
 import csv
+import dataclasses
 import json
 
 import keras
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.training import fit, recipe
+from pipeline import runs
+from pipeline.training import fit, history, recipe
+from pipeline.training.settings import ModelConfig
 from tests.tuning.small_search import pretend_to_train, quick_search, search_small_networks
 from tfrecords_builder.errors import UserError
 from tuning import architecture_search, limits, trial, trials, tuners
@@ -162,6 +165,23 @@ def test_the_clock_counts_on(tmp_path, monkeypatch):
     now[0] += 10
     with pytest.raises(limits.OutOfTimeError):
         clock.check()
+
+
+def test_a_trial_goes_on_with_the_weights_of_the_one_that_it_continues(records, tmp_path):
+    clock = limits.Clock(str(tmp_path), None)
+    conditions = trial.Conditions("float32", "indexed", clock)
+    first = quick_search(records, tmp_path / "first", fix=()).training()
+    first = dataclasses.replace(first, model=ModelConfig(filters=(2, 4), attention="none"))
+    second = dataclasses.replace(first, run=str(tmp_path / "second"), epochs=2)
+
+    trial.run(first, conditions, continued=None, others=[])
+    result = trial.run(second, conditions, continued=first.run, others=[])
+
+    before, after = history.read(first.run), history.read(second.run)
+    assert after[0] == before[0]
+    assert [row["epoch"] for row in after] == [1, 2]
+    assert result.epochs == 2
+    assert runs.load(second.run).operating_point.threshold > 0  # a trial is a finished run
 
 
 def test_finish_tries_nothing_more(records, tmp_path, monkeypatch):
