@@ -84,11 +84,11 @@ class Trials:
             overwrite=False,
         )
         logger.info(
-            "trial %s: %s, learning rate %.2g, %d epochs",
+            "trial %s, up to epoch %d: %s, learning rate %.2g",
             of_tuner.trial_id,
+            config.epochs,
             space.in_words(config.model),
             config.learning_rate,
-            config.epochs,
         )
         continued = values.get(CONTINUED)
         try:

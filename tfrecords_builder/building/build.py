@@ -26,7 +26,7 @@ from tfrecords_builder.records import CLASS_NAMES, SPLITS
 from tfrecords_builder.source.download import download
 from tfrecords_builder.source.find import find_source_images
 from tfrecords_builder.source.images import SourceImage
-from tfrecords_builder.source.lung_masks import count_masks
+from tfrecords_builder.source.lung_masks import count_masks, mask_path
 from tfrecords_builder.source.splits import draw_test, draw_validation, patients_also_in_test
 from tfrecords_builder.source.table_rows import is_table
 
@@ -56,6 +56,11 @@ def build(config: BuildConfig) -> Manifest:
     if config.overwrite:
         unfinished.discard()
     masks = config.lungs if config.lung_masks == "masks" else None
+    if masks is not None and not count_masks(masks, images):
+        raise UserError(
+            f"no image has a mask in {masks!r}: masks are laid out as the images, so the first of them would "
+            f"be {mask_path(masks, images[0].source)!r}"
+        )
     unfinished.begin(_settings(config) | {"source_files": source_digest(folder, plan, masks)})
     _build_missing_shards(config, folder, plan, unfinished)
     try:

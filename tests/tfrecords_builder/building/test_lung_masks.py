@@ -115,6 +115,25 @@ def test_a_mask_that_is_no_image_stops_the_build_with_its_name(source, masks, tm
     assert f"its lung mask {str(broken)!r} cannot be read" in caplog.text
 
 
+def test_a_mask_of_zeros_and_ones_is_not_taken_for_an_empty_one(source, masks, tmp_path, caplog):
+    path = next((masks / "train/NORMAL").iterdir())
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(path), mask // 255)
+
+    with pytest.raises(UserError, match=r"1 images of .* cannot be read"):
+        build(settings(source, tmp_path / "records", lungs=str(masks)))
+
+    assert "its brightest pixel is 1, but lungs are drawn in 128 to 255" in caplog.text
+
+
+def test_a_folder_with_masks_of_other_images_is_refused(source, masks, tmp_path):
+    moved = masks.rename(tmp_path / "below")
+    with pytest.raises(UserError, match=r"no image has a mask in .* the first of them would be"):
+        build(settings(source, tmp_path / "records", lungs=str(tmp_path)))
+    assert not (tmp_path / "records").exists()
+    assert moved.exists()
+
+
 def test_a_mask_that_may_not_be_read_is_named_and_not_its_image(masks, monkeypatch):
     path = str(next((masks / "test/NORMAL").iterdir()))
 
