@@ -49,12 +49,12 @@ def read_mask(path: str, preprocessing: Preprocessing) -> NDArray[np.bool_] | No
     if not os.path.lexists(path):
         return None
     try:
-        drawn = read_image(path)
-        if 0 < drawn.max() < _SMALLEST_LUNG:
+        gray = preprocessing.apply(read_image(path))
+        if 0 < gray.max() < _SMALLEST_LUNG:
             raise UnreadableImage(
-                f"its brightest pixel is {drawn.max()}, but lungs are drawn in {_SMALLEST_LUNG} to 255"
+                f"its brightest pixel is {gray.max()}, but lungs are drawn in {_SMALLEST_LUNG} to 255"
             )
-        return preprocessing.apply(drawn) >= _SMALLEST_LUNG
+        return gray >= _SMALLEST_LUNG
     except (OSError, UnreadableImage) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnreadableImage(f"its lung mask {path!r} cannot be read: {reason}") from None
