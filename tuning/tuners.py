@@ -32,6 +32,7 @@ REFUSED = "refused: "
 MOST_REFUSED_TRIALS = 200
 RANDOM_TRIALS = 8
 """So many trials are chosen at random before `bayesian` chooses from their results."""
+_TRIAL_FILE = "trial.json"
 _TRIAL = "trial_"  # begins the names of the files' folders
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class _KeptTrials(keras_tuner.Oracle):
         """
         folder = self._project_dir
         for name, _ in sorted(storage.entries(folder)):
-            path = storage.join(folder, name, "trial.json")
+            path = storage.join(folder, name, _TRIAL_FILE)
             if name.startswith(_TRIAL) and storage.exists(path):
                 self._restore(path, self._add_trial)
         self._restore(self._get_oracle_fname(), self.set_state)
@@ -95,7 +96,7 @@ class _KeptTrials(keras_tuner.Oracle):
             )
 
     def _save_trial(self, trial: Trial) -> None:
-        path = storage.join(self._project_dir, f"{_TRIAL}{trial.trial_id}", "trial.json")
+        path = storage.join(self._project_dir, f"{_TRIAL}{trial.trial_id}", _TRIAL_FILE)
         storage.write(path, json.dumps(trial.get_state()))
 
     def _add_trial(self, state: dict[str, Any]) -> None:
@@ -251,5 +252,13 @@ def make_tuner(
 
 
 def count_trials(folder: str, tuner: str) -> int:
-    """The number of trials that were begun in the folder of a search."""
-    return sum(name.startswith(_TRIAL) for name, _ in storage.entries(storage.join(folder, tuner)))
+    """The number of trials that were begun in the folder of a search, without those that were refused.
+
+    Raises:
+        UserError: if a file of the search is damaged.
+    """
+    folder = storage.join(folder, tuner)
+    names = [name for name, _ in storage.entries(folder) if name.startswith(_TRIAL)]
+    paths = [storage.join(folder, name, _TRIAL_FILE) for name in names]
+    states = [continuing.read_json(path) for path in paths if storage.exists(path)]
+    return sum(not str(state.get("message") or "").startswith(REFUSED) for state in states)

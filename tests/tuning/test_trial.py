@@ -95,11 +95,14 @@ def test_a_network_too_deep_for_the_images_is_refused_and_does_not_count(records
 
 
 def test_too_many_weights_are_refused_before_anything_is_trained(records, tmp_path):
-    rows = search(quick_search(records, tmp_path / "run", max_trials=2, trial_epochs=1, max_params=1000))
+    config = quick_search(records, tmp_path / "run", max_trials=2, trial_epochs=1, max_params=1000)
+
+    rows = search(config)
 
     assert {row["model.first_filters"] for row in rows} < {2, 3, 4}
     assert reasons(tmp_path / "run")["0"] == "refused: 3,746 weights, more than --max-params 1,000"
     assert not (tmp_path / "run/search/trials/0/model.keras").exists()
+    assert search(config) == rows  # the same command goes on, though three trials were begun
 
 
 @pytest.mark.slow
