@@ -115,8 +115,8 @@ def _run_trials(trials: Trials) -> None:
             tuner.save()  # so that KerasTuner knows that there is something to continue
         if tuner_role == "chief":
             parallel.serve(tuner.oracle, clock)
-        elif tuner_role == "alone" and config.workers > 1:
-            parallel.run_local_workers(tuner.oracle, config.workers)
+        elif tuner_role == "alone" and config.workers:
+            parallel.run_local_workers(tuner.oracle, config)
         else:
             clock.check()
             tuner.search()

@@ -10,6 +10,7 @@ A worker that was killed asks for its trial again when it is started again, and 
 import contextlib
 import logging
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import grpc
@@ -28,11 +31,17 @@ from keras_tuner.src.distribute.utils import has_chief_oracle, is_chief_oracle
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 from tuning.limits import Clock
+from tuning.settings import SearchConfig
 
 Role = Literal["alone", "chief", "worker"]
 
 PARENT = "TUNING_PARENT_PROCESS"
 """Environment variable with the process that started a local worker. The worker ends when that has ended."""
+TRIALS_PER_PROCESS = 4
+"""A local worker runs so many trials. TensorFlow does not free all memory of a training before a process
+ends: up to 100 MiB are left."""
+EXIT_RECYCLED = 75
+"""Exit code of a local worker that has run enough trials: another one goes on."""
 MOST_RESTARTS = 20
 """So often are local workers started again before the search gives up."""
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -50,6 +59,15 @@ def role() -> Role:
     except RuntimeError as error:
         raise UserError(str(error)) from None
     return "chief" if is_chief_oracle() else "worker"
+
+
+class RecycleError(Exception):
+    """A local worker has run enough trials."""
+
+
+def is_local_worker() -> bool:
+    """Whether another process of this machine started this one as a worker."""
+    return PARENT in os.environ
 
 
 def end_with_parent() -> None:
@@ -91,20 +109,26 @@ def serve(oracle: object, clock: Clock) -> None:
                 return
 
 
-def run_local_workers(oracle: object, workers: int) -> None:
+def run_local_workers(oracle: object, config: SearchConfig) -> None:
     """Starts workers on this machine, answers them, and starts those again that are killed.
 
     Args:
         oracle: chooses the trials.
-        workers: number of workers.
+        config: the settings of the search, with the number of workers.
 
     Raises:
         UserError: if workers end too often, or too many trials in a row fail.
     """
-    port = _free_port()
+    port, workers = _free_port(), config.workers
     restarts = 0
-    with _serving(oracle, f"127.0.0.1:{port}"), contextlib.ExitStack() as stack:
-        running = {number: stack.enter_context(_worker(number, workers, port)) for number in range(workers)}
+    with (
+        _command(config) as command,
+        _serving(oracle, f"127.0.0.1:{port}"),
+        contextlib.ExitStack() as stack,
+    ):
+        running = {
+            number: stack.enter_context(_worker(command, number, workers, port)) for number in range(workers)
+        }
         while running:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             oracle._check_consecutive_failures()  # type: ignore[attr-defined]
@@ -114,13 +138,10 @@ def run_local_workers(oracle: object, workers: int) -> None:
                 del running[number]
                 if process.returncode == 0:
                     continue
-                restarts += 1
-                if restarts > MOST_RESTARTS:
-                    raise UserError(f"the workers of the search ended {restarts} times: see the lines above")
-                logger.warning(
-                    "worker %d ended with code %d and is started again", number, process.returncode
-                )
-                running[number] = stack.enter_context(_worker(number, workers, port))
+                if process.returncode != EXIT_RECYCLED:
+                    restarts += 1
+                    _say_restart(number, process.returncode, restarts)
+                running[number] = stack.enter_context(_worker(command, number, workers, port))
 
 
 @contextlib.contextmanager
@@ -142,8 +163,18 @@ def _serving(oracle: object, address: str) -> Iterator[OracleServicer]:
 
 
 @contextlib.contextmanager
-def _worker(number: int, workers: int, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process with the options of this command. It is ended with the block."""
+def _command(config: SearchConfig) -> Iterator[list[str]]:
+    """Lends the command line of a worker for a search with these settings."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "settings"
+        path.write_bytes(pickle.dumps(config))
+        code = "import sys; from tuning.worker import work; work(sys.argv[1])"
+        yield [sys.executable, "-c", code, str(path)]
+
+
+@contextlib.contextmanager
+def _worker(command: list[str], number: int, workers: int, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process. It is ended with the block."""
     environment = os.environ | {
         "KERASTUNER_TUNER_ID": f"worker{number}",
         "KERASTUNER_ORACLE_IP": "127.0.0.1",
@@ -153,7 +184,6 @@ def _worker(number: int, workers: int, port: int) -> Iterator[subprocess.Popen[b
     gpus = len(keras.distribution.list_devices("gpu"))
     if gpus > 1:
         environment["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
-    command = [sys.executable, "-m", "tuning.search", *sys.argv[1:]]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
     _share_cores(process.pid, number, workers)
     try:
@@ -174,6 +204,12 @@ def _share_cores(process: int, number: int, workers: int) -> None:
     cores = sorted(os.sched_getaffinity(0))
     share = cores[number::workers] or [cores[number % len(cores)]]
     os.sched_setaffinity(process, share)
+
+
+def _say_restart(number: int, code: int, restarts: int) -> None:
+    if restarts > MOST_RESTARTS:
+        raise UserError(f"the workers of the search ended {restarts} times: see the lines above")
+    logger.warning("worker %d ended with code %d and is started again", number, code)
 
 
 def _nobody_works(oracle: object) -> bool:

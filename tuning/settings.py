@@ -70,8 +70,9 @@ class SearchConfig(TrainConfig):
     """Stop a trial that is worse than the median of the others after as many epochs. Hyperband has a rule of
     its own instead."""
     workers: int = 1
-    """Number of processes that train trials at the same time, at least 1. Each gets its share of the cores,
-    and a GPU of its own where there are several."""
+    """Number of processes that train trials at the same time. Each gets its share of the cores, and a GPU of
+    its own where there are several. One that runs out of memory ends its trial and not the search. 0 trains
+    in the process of the search."""
     finalists: int = 1
     """Number of the best combinations that are trained in full before the best one is chosen, at least 1."""
     seeds: int = 1
@@ -82,7 +83,9 @@ class SearchConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("max_trials", "trial_epochs", "workers", "finalists", "seeds"):
+        if self.workers < 0:
+            raise ValueError(f"workers must not be negative. Received: {self.workers}")
+        for name in ("max_trials", "trial_epochs", "finalists", "seeds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
         for name in ("max_time", "max_params", "max_latency_ms"):

@@ -18,6 +18,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tfrecords_builder import continuing, storage
 from tfrecords_builder.errors import UserError, describe_file_error, first_line
+from tuning import parallel
 from tuning.hyperband import HALVING_FACTOR
 from tuning.limits import OutOfTimeError, RefusedTrialError
 from tuning.settings import SearchConfig
@@ -163,11 +164,18 @@ class _Tuner(BaseTuner):
         project_name: str,
     ) -> None:
         self._run = run_trial
+        self._num_run = 0
         super().__init__(oracle, directory=directory, project_name=project_name)
 
     def run_trial(self, trial: Trial) -> dict[str, float]:
         """Trains and scores a trial."""
         return {OBJECTIVE: self._run(trial).score}
+
+    def pre_create_trial(self) -> None:
+        """Ends a local worker that has run enough trials; another one goes on."""
+        if self._num_run == parallel.TRIALS_PER_PROCESS and parallel.is_local_worker():
+            raise parallel.RecycleError
+        self._num_run += 1
 
     def _get_tuner_fname(self) -> str:
         return storage.join(self.project_dir, "tuner0.json")  # whichever process writes it

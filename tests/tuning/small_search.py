@@ -32,6 +32,7 @@ def quick_search(records, run, **settings) -> SearchConfig:
         "max_trials": 2,
         "trial_epochs": 2,
         "tuner": "random",
+        "workers": 0,
         "fix": ("model.blocks=2", "model.growth=1", "model.convolutions=1"),
     }
     return SearchConfig(records=str(records), run=str(run), **defaults | settings)

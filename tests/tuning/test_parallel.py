@@ -59,7 +59,7 @@ def children(process: int) -> list[int]:
 
 @pytest.mark.slow
 def test_two_workers_run_the_same_trials_as_one_even_if_one_is_killed(records, tmp_path):
-    alone = start(records, tmp_path / "alone")
+    alone = start(records, tmp_path / "alone", "--workers", "1")
     _, errors = alone.communicate(timeout=SECONDS)
     assert alone.returncode == 0, errors
 

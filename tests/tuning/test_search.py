@@ -24,7 +24,7 @@ def test_the_command_prints_the_leaderboard_and_the_run_folder(monkeypatch, caps
         {"max_trials": 0},
         {"trial_epochs": 0},
         {"epochs": 0},
-        {"workers": 0},
+        {"workers": -1},
         {"finalists": 0},
         {"max_time": 0.0},
         {"max_params": -1},

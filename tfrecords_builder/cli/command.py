@@ -39,10 +39,28 @@ def run(
         load: a function of `cli.startup` that loads what `main` imports. It is called after the options are
             parsed, so that `--help` and a mistake are answered at once.
     """
+    run_with(main, lambda: parse(config, command), command, load=load)
+
+
+def run_with(
+    main: Callable[[ConfigT], int | None],
+    make_config: Callable[[], ConfigT],
+    command: str,
+    *,
+    load: Callable[[], None] | None = None,
+) -> NoReturn:
+    """Calls `main` with the settings that a function returns, as `run` does, and exits.
+
+    Args:
+        main: as for `run`.
+        make_config: returns the settings.
+        command: begins the line of an error.
+        load: as for `run`.
+    """
     _prepare_streams()
     startup.silence_native_logs()
     try:
-        sys.exit(_flushed(_exit_code(main, config, command, load)))
+        sys.exit(_flushed(_exit_code(main, make_config, load)))
     except BrokenPipeError:  # the reader of stdout has ended, as `head` does
         _discard_stdout()
         sys.exit(EXIT_BROKEN_PIPE)
@@ -72,12 +90,11 @@ def _prepare_streams() -> None:
 
 def _exit_code(
     main: Callable[[ConfigT], int | None],
-    config: type[ConfigT],
-    command: str,
+    make_config: Callable[[], ConfigT],
     load: Callable[[], None] | None,
 ) -> int:
     try:
-        parsed = parse(config, command)
+        parsed = make_config()
         if load is not None:
             load()
         return main(parsed) or 0
