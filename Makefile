@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
-# Three tests run at a time, as some wait for servers. The tests of one file share a process, and with it the model they train.
-PARALLEL := --numprocesses=3 --dist=loadfile --max-worker-restart=1
+# Two tests run at a time. The tests of one file share a process, and with it the model they train.
+PARALLEL := --numprocesses=2 --dist=loadfile --max-worker-restart=1
 
 .PHONY: demo test test-slow lint format clean
 

@@ -140,7 +140,17 @@ WRITING = {
     "synthesize": ["tfrecords_builder.synthesize", "{target}"],
     "audit": ["tfrecords_builder.audit", "{source}", "--output", "{target}"],
     "train": ["pipeline.train", "{records}", "{target}", "--precision", "float32"],
-    "search": ["tuning.search", "{records}", "{target}", "--precision", "float32", "--tuner", "random"],
+    "search": [
+        "tuning.search",
+        "{records}",
+        "{target}",
+        "--precision",
+        "float32",
+        "--tuner",
+        "random",
+        "--workers",
+        "0",
+    ],
     "gradcam": ["pipeline.gradcam", "{run}", "{image}", "--output", "{target}"],
     "export": ["serving.export", "{run}", "{target}"],
 }

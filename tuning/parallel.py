@@ -40,6 +40,8 @@ PARENT = "TUNING_PARENT_PROCESS"
 TRIALS_PER_PROCESS = 4
 """A local worker runs so many trials. TensorFlow does not free all memory of a training before a process
 ends: up to 100 MiB are left."""
+ERROR = "error"
+"""Name of the file, beside that of the settings, in which a local worker says what ends the search."""
 EXIT_RECYCLED = 75
 """Exit code of a local worker that has run enough trials: another one goes on."""
 MOST_RESTARTS = 20
@@ -117,7 +119,8 @@ def run_local_workers(oracle: object, config: SearchConfig) -> None:
         config: the settings of the search, with the number of workers.
 
     Raises:
-        UserError: if workers end too often, or too many trials in a row fail.
+        UserError: if workers end too often, too many trials in a row fail, or a worker meets what ends the
+            whole search, such as a full disk.
     """
     port, workers = _free_port(), config.workers
     restarts = 0
@@ -138,6 +141,9 @@ def run_local_workers(oracle: object, config: SearchConfig) -> None:
                 del running[number]
                 if process.returncode == 0:
                     continue
+                error = Path(command[-1]).with_name(ERROR)
+                if error.exists():
+                    raise UserError(error.read_text())
                 if process.returncode != EXIT_RECYCLED:
                     restarts += 1
                     _say_restart(number, process.returncode, restarts)

@@ -134,3 +134,18 @@ def test_an_incomplete_environment_is_named(monkeypatch):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     with pytest.raises(UserError, match="KERASTUNER_ORACLE_PORT"):
         parallel.role()
+
+
+@pytest.mark.slow
+def test_what_ends_the_whole_search_in_a_worker_is_said_once(write_records, tmp_path):
+    records = Path(write_records({"train": 64, "val": 32}))
+    shard = next(records.glob("train-*"))
+    content = bytearray(shard.read_bytes())
+    content[12] ^= 255  # within the first record
+    shard.write_bytes(content)
+
+    done = start(records, tmp_path / "run")
+    _, errors = done.communicate(timeout=SECONDS)
+
+    assert done.returncode == 2
+    assert sum("is damaged" in line for line in errors.splitlines()) == 1
