@@ -7,7 +7,6 @@ every command that reads records can read those of a fold.
 
 import contextlib
 import dataclasses
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from pipeline.input.arrays import load_labels, load_origins
 from pipeline.input.examples import read_in_order, refusing_damage
 from pipeline.input.stored_split import open_split
 from tfrecords_builder import manifest, ownership, storage
+from tfrecords_builder.building.shard_writer import size_and_digest
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
 from tfrecords_builder.ownership import OwnedFiles
@@ -143,7 +143,6 @@ def _write_parts(
     folds = int(fold_of_record.max()) + 1
     paths = [storage.join(folder, f"fold-{fold + 1}.tfrecord") for fold in range(folds)]
     with_lungs = [0] * folds
-    written: list[tuple[int, str]] = []
     with contextlib.ExitStack() as stack:
         unfinished = [stack.enter_context(storage.replacing(path)) for path in paths]
         with contextlib.ExitStack() as writers_stack:
@@ -151,7 +150,7 @@ def _write_parts(
             for fold, (example, has_lungs) in zip(fold_of_record, _examples(records), strict=True):
                 writers[fold].write(example)
                 with_lungs[fold] += has_lungs
-        written = [_size_and_digest(path) for path in unfinished]
+        written = [size_and_digest(path) for path in unfinished]
     parts = []
     for fold, (num_bytes, digest) in enumerate(written):
         chosen = np.flatnonzero(fold_of_record == fold)
@@ -169,12 +168,6 @@ def _examples(records: str) -> Iterator[tuple[bytes, bool]]:
             for example in read_in_order(open_split(records, split, batch_size=1)):
                 lungs = tf.io.parse_single_example(example, feature)["lungs"]
                 yield example.numpy(), bool(lungs.numpy())
-
-
-def _size_and_digest(path: str) -> tuple[int, str]:
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content = file.read()
-    return len(content), hashlib.sha256(content).hexdigest()
 
 
 def _content(parts: Sequence[_Part]) -> SplitContent:

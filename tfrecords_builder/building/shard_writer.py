@@ -39,12 +39,16 @@ def write_shard(folder: str, planned: PlannedShard, records: Iterator[bytes | Le
                 else:
                     writer.write(record)
                     num_records += 1
-        num_bytes, digest = _size_and_digest(unfinished)
+        num_bytes, digest = size_and_digest(unfinished)
     return BuiltShard(Shard(planned.name, num_records, num_bytes, digest), tuple(left_out))
 
 
-def _size_and_digest(path: str) -> tuple[int, str]:
-    """Reads the file again, so that what the storage holds is counted and hashed."""
+def size_and_digest(path: str) -> tuple[int, str]:
+    """The number of bytes and the SHA-256 of a file, read again, so that what the storage holds counts.
+
+    Args:
+        path: a path or a URL.
+    """
     digest = hashlib.sha256()
     num_bytes = 0
     with tf.io.gfile.GFile(path, "rb") as file:
