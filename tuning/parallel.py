@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import threading
@@ -102,7 +101,7 @@ def wait_for_chief(path: str) -> None:
 def serve(oracle: object, clock: Clock) -> None:
     """Answers the workers of other machines until all trials have ended or the time is spent."""
     address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
-    with _serving(oracle, address) as servicer:
+    with _serving(oracle, address) as (servicer, _):
         logger.info("waiting for workers at %s", address)
         while not (servicer.stop_triggered and _nobody_works(oracle)):
             oracle._check_consecutive_failures()  # type: ignore[attr-defined]
@@ -122,11 +121,10 @@ def run_local_workers(oracle: object, config: SearchConfig) -> None:
         UserError: if workers end too often, too many trials in a row fail, or a worker meets what ends the
             whole search, such as a full disk.
     """
-    port, workers = _free_port(), config.workers
-    restarts = 0
+    workers, restarts = config.workers, 0
     with (
         _command(config) as command,
-        _serving(oracle, f"127.0.0.1:{port}"),
+        _serving(oracle, "127.0.0.1:0") as (_, port),
         contextlib.ExitStack() as stack,
     ):
         running = {
@@ -151,19 +149,20 @@ def run_local_workers(oracle: object, config: SearchConfig) -> None:
 
 
 @contextlib.contextmanager
-def _serving(oracle: object, address: str) -> Iterator[OracleServicer]:
+def _serving(oracle: object, address: str) -> Iterator[tuple[OracleServicer, int]]:
+    """Answers workers within the block; lends the servicer and its port."""
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     servicer = OracleServicer(oracle)
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     try:
-        server.add_insecure_port(address)
+        port = server.add_insecure_port(address)
     except RuntimeError:
         raise UserError(
             f"the chief cannot listen at {address}: the port is in use, or it is another machine's"
         ) from None
     server.start()
     try:
-        yield servicer
+        yield servicer, port
     finally:
         server.stop(None).wait()
 
@@ -221,9 +220,3 @@ def _say_restart(number: int, code: int, restarts: int) -> None:
 
 def _nobody_works(oracle: object) -> bool:
     return not oracle.ongoing_trials  # type: ignore[attr-defined]
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

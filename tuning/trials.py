@@ -128,7 +128,7 @@ class Trials:
         logger.info(
             "%d of %d trials, %.0f min%s",
             len(done),
-            self.config.max_trials,
+            max(self.oracle.max_trials, len(done)),  # refused trials make room for others
             self._minutes(),
             self._left(trials),
         )

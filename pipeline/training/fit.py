@@ -1,5 +1,6 @@
 """Trains a classifier into a run folder, and continues a training that was stopped."""
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,6 +76,42 @@ def train_model(
     Raises:
         UserError: as `train` does.
     """
+    begun = begin(config, precision, order=order)
+    if not extension.prepare(begun.config):
+        return False
+    _fit(begun, callbacks)
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class BegunTraining:
+    """A training whose settings are complete and written."""
+
+    config: TrainConfig
+    """Its settings, with the attention that suits the records."""
+    content: Manifest
+    """What the records hold."""
+    precision: Precision
+    order: DataOrder | None
+    """How it shuffles; None if each fold has an order of its own, or an earlier version began the run."""
+
+
+def begin(
+    config: TrainConfig, precision: Precision | None = None, *, order: DataOrder | None = None
+) -> BegunTraining:
+    """Checks the settings, completes them, and writes them into the run folder, with the environment.
+
+    With `config.overwrite`, it deletes the old run first. A training that continues keeps its precision and
+    its order.
+
+    Args:
+        config: as for `train`.
+        precision: as for `train`.
+        order: as for `train_model`.
+
+    Raises:
+        UserError: as `train` does. Nothing is written or deleted then.
+    """
     runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
     content = manifest.load(config.records)
     config = resolve_attention(config, content)
@@ -82,12 +119,14 @@ def train_model(
     stored = {} if config.overwrite else runs.stored_environment(config.run)
     side = content.preprocessing.image_size
     precision = stored.get("precision") or precision or resolve_precision(config, side)
-    order = _resolve_data_order(config, stored, order)
-    begin_run(config, content, precision, order)
-    if not extension.prepare(config):
-        return False
-    _fit(config, content, precision, order, callbacks)
-    return True
+    order = None if config.folds else _resolve_data_order(config, stored, order)
+    if config.overwrite:
+        runs.delete(config.run)
+    elif before := runs.stored_config(config.run):
+        runs.refuse_other_records(config.run, content, config.records, before["records"])
+    environment = runs.describe_environment(config.seed, precision, order)
+    runs.begin(config.run, config.deciding_the_result(), content, environment, MAY_DIFFER)
+    return BegunTraining(config, content, precision, order)
 
 
 def _resolve_data_order(
@@ -108,31 +147,16 @@ def _resolve_data_order(
     return order or data_order(config.records, "train", config.batch_size, config.cache)
 
 
-def begin_run(config: TrainConfig, content: Manifest, precision: Precision, order: DataOrder | None) -> None:
-    """Writes settings, environment and `dataset.json`; with `overwrite`, deletes the old run first."""
-    if config.overwrite:
-        runs.delete(config.run)
-    elif before := runs.stored_config(config.run):
-        runs.refuse_other_records(config.run, content, config.records, before["records"])
-    environment = runs.describe_environment(config.seed, precision, order)
-    runs.begin(config.run, config.deciding_the_result(), content, environment, MAY_DIFFER)
-
-
-def _fit(
-    config: TrainConfig,
-    content: Manifest,
-    precision: Precision,
-    order: DataOrder | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> None:
+def _fit(begun: BegunTraining, callbacks: Sequence[keras.callbacks.Callback]) -> None:
     """Trains from the last checkpoint to the end. `model.keras` then holds the best averaged weights."""
+    config = begun.config
     keras.utils.set_random_seed(config.seed)
-    side = content.preprocessing.image_size
-    total_steps = steps_per_epoch(content, "train", config.batch_size) * config.epochs
+    side = begun.content.preprocessing.image_size
+    total_steps = steps_per_epoch(begun.content, "train", config.batch_size) * config.epochs
     with distribution.on_all_devices():
-        classifier = build_classifier(config, side, precision)
+        classifier = build_classifier(config, side, begun.precision)
         model = add_augmentation(config, classifier)
-        compile_model(model, config, total_steps, precision)
+        compile_model(model, config, total_steps, begun.precision)
     run_checkpoint = RunCheckpoint(
         config.run,
         classifier,
@@ -148,7 +172,7 @@ def _fit(
     # All epochs of one call of Keras's `fit` have the same number of steps. So one call finishes an epoch
     # that was stopped in the middle, and the next call trains the epochs after it.
     while position.epoch < config.epochs and not run_checkpoint.has_ended:
-        _fit_from(position, model, [run_checkpoint, *callbacks], config, content, order=order)
+        _fit_from(position, model, [run_checkpoint, *callbacks], begun)
         position = run_checkpoint.restore(model)  # `fit` leaves the averaged weights in the model
 
 
@@ -156,17 +180,15 @@ def _fit_from(
     position: Position,
     model: keras.Model,
     callbacks: Sequence[keras.callbacks.Callback],
-    config: TrainConfig,
-    content: Manifest,
-    *,
-    order: DataOrder | None,
+    begun: BegunTraining,
 ) -> None:
     """Trains the rest of an epoch that was stopped in the middle, or else all remaining epochs."""
+    config, content = begun.config, begun.content
     tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
     tensorboard.async_safe = True  # else Keras would wait for the metrics of each step, which are not logged
     with refusing_damage(config.records):
         model.fit(
-            training_data(config, position.epoch, position.step, order),
+            training_data(config, position.epoch, position.step, begun.order),
             steps_per_epoch=steps_per_epoch(content, "train", config.batch_size) - position.step,
             initial_epoch=position.epoch,
             epochs=position.epoch + 1 if position.step else config.epochs,
@@ -182,11 +204,16 @@ def _finish(config: TrainConfig) -> None:
     """Writes what the training images are like, and last the threshold. With it the run is finished."""
     model = runs.load_model(config.run)
     describe_training_images(model, config.records, config.batch_size).save(config.run)
-    _choose_operating_point(config, model)
+    choose_operating_point(config, model)
 
 
-def _choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
-    """Chooses the threshold on `val` and writes it."""
+def choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
+    """Chooses the threshold on `val` and writes it into the run folder, which is finished with it.
+
+    Args:
+        config: the settings of the training.
+        model: the trained model.
+    """
     images, labels = load_arrays(config.records, "val")
     probabilities = model.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
     point = operating_point.choose(np.asarray(labels), probabilities, config.target_sensitivity)

@@ -11,9 +11,8 @@ import logging
 from pipeline import operating_point, runs
 from pipeline.training import extension, fit, fold_records, label_report, out_of_fold
 from pipeline.training.averaged_model import average_models
-from pipeline.training.recipe import check_trainable, resolve_attention, resolve_precision
 from pipeline.training.settings import Precision, TrainConfig
-from tfrecords_builder import manifest, storage
+from tfrecords_builder import storage
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +30,11 @@ def train(config: TrainConfig, precision: Precision | None = None) -> None:
     if not config.folds:
         fit.train(config, precision)
         return
-    runs.refuse_foreign_folder(config.run, overwrite=config.overwrite)
-    content = manifest.load(config.records)
-    config = resolve_attention(config, content)
-    check_trainable(config, content)
-    fold_records.check_folds(content, config.folds)
-    stored = {} if config.overwrite else runs.stored_environment(config.run)
-    precision = (
-        stored.get("precision") or precision or resolve_precision(config, content.preprocessing.image_size)
-    )
-    fit.begin_run(config, content, precision, None)
-    if _is_finished(config):
+    begun = fit.begin(config, precision)
+    if _is_finished(begun.config):
         logger.info("%s is finished already; --overwrite starts it from the beginning", config.run)
         return
-    _train_folds(dataclasses.replace(config, overwrite=False), precision)
+    _train_folds(dataclasses.replace(begun.config, overwrite=False), begun.precision)
 
 
 def fold_run(run: str, fold: int) -> str:

@@ -20,6 +20,7 @@ from pipeline.model import build_model, has_lung_attention
 from pipeline.network import custom
 from pipeline.network.names import LUNG_LOGITS
 from pipeline.training import distribution
+from pipeline.training.fold_records import check_folds
 from pipeline.training.lung_supervision import LungSupervision
 from pipeline.training.normalization import FusedBatchNormalization
 from pipeline.training.optimizer import FusedAdamW
@@ -53,8 +54,9 @@ def check_trainable(config: TrainConfig, content: Manifest) -> None:
     """Refuses settings and records that cannot be trained together, before anything is written.
 
     Raises:
-        UserError: if train or val lacks a class, if the images are too small for the network, or if the
-            devices cannot share a batch evenly, or if there is no mask for lung attention.
+        UserError: if train or val lacks a class, if the images are too small for the network, if the
+            devices cannot share a batch evenly, if there is no mask for lung attention, or if there are too
+            few patients for so many folds.
     """
     splits: tuple[Split, ...] = ("train", "val")
     for split in splits:
@@ -76,6 +78,8 @@ def check_trainable(config: TrainConfig, content: Manifest) -> None:
             "--model.attention lungs needs lung masks, but the 'train' records have none: build records with "
             "--lungs DIR or --lungs auto, or train with --model.attention none"
         )
+    if config.folds:
+        check_folds(content, config.folds)
     if config.loss not in _LOSSES:
         custom.load_function(config.loss)
     distribution.check_batch_size(config.batch_size)
