@@ -1,5 +1,6 @@
 """One line for what tyro complains about in a frame of many lines: options that do not fit."""
 
+import difflib
 import re
 
 _FRAME = "╭╮╰╯│"
@@ -8,6 +9,13 @@ _NAME_OF_CLASS = re.compile(r"Error parsing [\w.]+: ")
 _REQUIRED = re.compile(r"\.?\s*\(required\)$")
 _INDENT_OF_NAMES = 4  # spaces before the names of arguments; their help is indented further
 _MAX_SUGGESTIONS = 3
+_MIN_SIMILARITY = 0.6  # of a suggestion, by difflib: 1 is the same name
+_IN_PLAIN_WORDS = [
+    (r"invalid literal for int\(\) with base 10: (.*)", r"\1 takes a whole number, not \2"),
+    (r"could not convert string to float: (.*)", r"\1 takes a number, not \2"),
+    (r"Could not find valid parse for arguments: \[(.*)\]", r"\1 does not take \2"),
+    (r"no type matching .* could be instantiated from \[(.*)\]\.", r"\1 does not take \2"),
+]
 
 
 def one_line(framed: str) -> str:
@@ -25,9 +33,23 @@ def one_line(framed: str) -> str:
         return _missing(first)
     message = _NAME_OF_CLASS.sub("", " ".join(line.strip() for line in first))
     names = [name for paragraph in others for name in _names(paragraph)]
-    if message.startswith("Unrecognized options") and names:
-        return f"{message}; perhaps you meant {' or '.join(names[:_MAX_SUGGESTIONS])}"
+    if message.startswith("Unrecognized options"):
+        return message + _suggestion(message, names)
+    for pattern, words in _IN_PLAIN_WORDS:
+        message = re.sub(rf"Error parsing (\S+): {pattern}", words, message)
     return message
+
+
+def _suggestion(message: str, names: list[str]) -> str:
+    """Which of the options are meant perhaps: those whose name, or its last part, is like an unknown one."""
+    unknown = re.findall(r"--[\w.-]+", message)
+    similar = [
+        name
+        for name in names
+        if difflib.get_close_matches(name, unknown, cutoff=_MIN_SIMILARITY)
+        or difflib.get_close_matches(f"--{name.rpartition('.')[2]}", unknown, cutoff=_MIN_SIMILARITY)
+    ]
+    return f"; perhaps you meant {' or '.join(similar[:_MAX_SUGGESTIONS])}" if similar else ""
 
 
 def _paragraphs(framed: str) -> list[list[str]]:

@@ -68,6 +68,12 @@ class OptionalConfig:
 
     file: Annotated[str | None, optional("FILE")] = None
     """File to read."""
+    seconds: Annotated[float | None, optional("SECONDS")] = None
+    """Longest time."""
+    sizes: tuple[int, ...] = (1,)
+    """Sizes."""
+    share: float = 0.5
+    """A share."""
 
 
 def ended(main, monkeypatch, *arguments: str) -> int:
@@ -103,11 +109,28 @@ def test_options_that_do_not_fit_are_one_line(arguments, message):
         (["a", "b", "--overwrit"], "Unrecognized options: --overwrit; perhaps you meant --overwrite"),
         (["a", "b", "--no-such"], "Unrecognized options: --no-such"),
         (["a", "b", "c"], "Unrecognized options: c"),
+        (["a", "b", "--batch-size", "x"], "--batch-size takes a whole number, not 'x'"),
     ],
 )
 def test_what_is_missing_or_mistyped_is_one_line_that_helps(arguments, message):
     with pytest.raises(UserError) as error:
         parse(PositionalConfig, "example", arguments)
+    assert str(error.value) == f"{message} (see example --help)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--share", "half"], "--share takes a number, not 'half'"),
+        (["--sizes", "3", "x"], "--sizes does not take '3', 'x'"),
+        (["--seconds", "soon"], "--seconds does not take 'soon'"),
+        (["--siezs", "3"], "Unrecognized options: --siezs, 3; perhaps you meant --sizes"),
+        (["--run", "folder"], "Unrecognized options: --run, folder"),
+    ],
+)
+def test_a_value_of_another_type_is_named(arguments, message):
+    with pytest.raises(UserError) as error:
+        parse(OptionalConfig, "example", arguments)
     assert str(error.value) == f"{message} (see example --help)"
 
 
