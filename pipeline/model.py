@@ -28,7 +28,7 @@ def build_model(
     seed: int = 0,
     batch_normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
 ) -> keras.Model:
-    """Builds the classifier with freshly initialised weights.
+    """Builds the classifier with freshly initialized weights.
 
     Args:
         config: what the network is made of.

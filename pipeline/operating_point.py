@@ -15,7 +15,7 @@ class OperatingPoint:
     """A threshold, how it was chosen, and the sensitivity and specificity it reached on those images."""
 
     threshold: float
-    """An image is labelled PNEUMONIA if its probability is at least this."""
+    """An image is labeled PNEUMONIA if its probability is at least this."""
     target_sensitivity: float
     """The sensitivity that was asked for, above 0 and at most 1."""
     sensitivity: float
@@ -49,7 +49,7 @@ def choose(
 ) -> OperatingPoint:
     """Chooses the threshold of highest specificity whose sensitivity is at least the target.
 
-    The threshold lies halfway between the lowest probability that is labelled PNEUMONIA and the next lower
+    The threshold lies halfway between the lowest probability that is labeled PNEUMONIA and the next lower
     one. Rounding in another runtime then moves no image across it.
 
     Args:

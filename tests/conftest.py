@@ -59,7 +59,7 @@ def records(write_records) -> str:
 
 @pytest.fixture(scope="session")
 def finished_run(records, tmp_path_factory) -> str:
-    """A run folder whose model has learnt the bright spots."""
+    """A run folder whose model has learned the bright spots."""
     from pipeline.training.fit import train
 
     run = str(tmp_path_factory.mktemp("runs") / "run")

@@ -18,7 +18,7 @@ class Killed(BaseException):
 
 
 def bright_spots(count: int, seed: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
-    """Noise uint8 (count, side, side, 1); those labelled 1 have a bright spot in the middle half."""
+    """Noise uint8 (count, side, side, 1); those labeled 1 have a bright spot in the middle half."""
     generator = np.random.default_rng(seed)
     images = generator.integers(20, 110, (count, side, side, 1), dtype=np.uint8)
     labels = np.arange(count) % 2
@@ -49,7 +49,7 @@ def write_records(
 
     Args:
         folder: the folder to write to.
-        counts: number of records of each split; every other one is labelled 1.
+        counts: number of records of each split; every other one is labeled 1.
         shards: number of shards of each split.
         encoding: `raw`, `jpeg` or `png`.
         border: border fraction that `dataset.json` names.

@@ -74,9 +74,9 @@ def _draw_chest(
     body = _draw_ellipse(height, width, (middle, 0.62 * height), (0.48 * width, 0.66 * height), blur=0.03)
     spread = generator.uniform(0.19, 0.22) * width
     size = (generator.uniform(0.125, 0.15) * width, generator.uniform(0.30, 0.36) * height)
-    centre_y = generator.uniform(0.46, 0.52) * height
-    left = _draw_ellipse(height, width, (middle - spread, centre_y), size, blur=0.015)
-    right = _draw_ellipse(height, width, (middle + spread, centre_y), size, blur=0.015)
+    center_y = generator.uniform(0.46, 0.52) * height
+    left = _draw_ellipse(height, width, (middle - spread, center_y), size, blur=0.015)
+    right = _draw_ellipse(height, width, (middle + spread, center_y), size, blur=0.015)
     heart_size = (generator.uniform(0.10, 0.14) * width, generator.uniform(0.15, 0.2) * height)
     heart = _draw_ellipse(height, width, (middle + 0.07 * width, 0.64 * height), heart_size, blur=0.02)
     both = np.clip(left + right, 0, 1)
@@ -93,11 +93,11 @@ def _draw_chest(
 
 
 def _draw_ellipse(
-    height: int, width: int, centre: tuple[float, float], axes: tuple[float, float], blur: float
+    height: int, width: int, center: tuple[float, float], axes: tuple[float, float], blur: float
 ) -> Picture:
     """Draws a filled ellipse, 1 inside and 0 outside, whose edge is blurred by `blur` times the width."""
     mask = np.zeros((height, width), np.float32)
-    cv2.ellipse(mask, (centre, (2 * axes[0], 2 * axes[1]), 0.0), 1.0, thickness=-1)
+    cv2.ellipse(mask, (center, (2 * axes[0], 2 * axes[1]), 0.0), 1.0, thickness=-1)
     return cv2.GaussianBlur(mask, (0, 0), blur * width)  # type: ignore[return-value]
 
 
@@ -108,9 +108,9 @@ def _draw_ribs(generator: np.random.Generator, height: int, width: int, middle: 
     thickness = max(2, round(0.016 * height))
     for top in np.linspace(0.12, 0.8, 9) * height:
         for side in (-1, 1):
-            centre = (round(middle + side * 0.2 * width), round(top + 0.09 * height))
+            center = (round(middle + side * 0.2 * width), round(top + 0.09 * height))
             axes = (round(0.22 * width), round(0.10 * height))
-            cv2.ellipse(ribs, centre, axes, side * tilt, 180, 360, 1.0, thickness, cv2.LINE_AA)
+            cv2.ellipse(ribs, center, axes, side * tilt, 180, 360, 1.0, thickness, cv2.LINE_AA)
     return cv2.GaussianBlur(ribs, (0, 0), 0.005 * width)  # type: ignore[return-value]
 
 

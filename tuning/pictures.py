@@ -14,7 +14,7 @@ from pipeline.evaluation.drawing import new_figure, to_png
 _FACTOR_FOR_LOG_SCALE = 20
 FEWEST_FOR_IMPORTANCE = 8
 """Fewer networks say nothing about which settings matter."""
-_COLOURS = colormaps["coolwarm"]
+_COLORS = colormaps["coolwarm"]
 _INCHES_PER_AXIS = 0.85
 _LABEL: dict[str, Any] = {
     "fontsize": 7,
@@ -37,9 +37,9 @@ def parallel_coordinates(rows: Sequence[Row], parameters: Sequence[str]) -> byte
     columns = [_positions([row[name] for row in rows]) for name in names]
     scores = np.array([row["score"] for row in rows])
     places = np.stack([*(column for column, _ in columns), _scaled(scores)], axis=1)
-    colours = _colours(scores)
+    colors = _colours(scores)
     for position in np.argsort(scores):  # the best is drawn last, above the others
-        axes.plot(places[position], color=colours[position], linewidth=1.5, alpha=0.8)
+        axes.plot(places[position], color=colors[position], linewidth=1.5, alpha=0.8)
     for place, (_, ticks) in enumerate(columns):
         axes.axvline(place, color="#999", linewidth=0.8)
         for height, text in ticks:
@@ -80,10 +80,10 @@ def learning_curves(rows: Sequence[Row], curves: Mapping[str, Sequence[float]]) 
     """The validation losses of all networks."""
     figure = new_figure(6.0, 4.0)
     axes = figure.add_subplot()
-    colours = _colours(np.array([row["score"] for row in rows]))
-    for row, colour in reversed(list(zip(rows, colours, strict=True))):
+    colors = _colours(np.array([row["score"] for row in rows]))
+    for row, color in reversed(list(zip(rows, colors, strict=True))):
         losses = curves[row["trial"]]
-        axes.plot(range(1, len(losses) + 1), losses, color=colour, marker="o", markersize=3, linewidth=1.2)
+        axes.plot(range(1, len(losses) + 1), losses, color=color, marker="o", markersize=3, linewidth=1.2)
     axes.set_xlabel("epoch")
     axes.set_ylabel("validation loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -152,6 +152,6 @@ def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _colours(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Colours by rank, from blue for the worst to red for the best."""
+    """Colors by rank, from blue for the worst to red for the best."""
     ranks = np.argsort(np.argsort(scores))
-    return np.asarray(_COLOURS(ranks / max(1, len(scores) - 1)))
+    return np.asarray(_COLORS(ranks / max(1, len(scores) - 1)))

@@ -42,13 +42,13 @@ def _noise(deviation: float) -> Change:
 
 
 def _affine(width: float, height: float, degrees: float) -> Change:
-    """Stretches and turns about the centre; pixels from outside the image repeat its edge."""
+    """Stretches and turns about the center; pixels from outside the image repeat its edge."""
 
     def warp(image: Image) -> Image:
-        centre = (image.shape[0] - 1) / 2
+        center = (image.shape[0] - 1) / 2
         cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([width, height])
-        offset = np.array([centre, centre]) - linear @ [centre, centre]
+        offset = np.array([center, center]) - linear @ [center, center]
         matrix = np.column_stack([linear, offset])
         return cv2.warpAffine(  # type: ignore[return-value]
             image, matrix, image.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -13,7 +13,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from pipeline.evaluation.drawing import CLASS_COLOURS, square, to_png
+from pipeline.evaluation.drawing import CLASS_COLORS, square, to_png
 from pipeline.evaluation.intervals import Interval, bootstrap
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
@@ -85,7 +85,7 @@ def draw_roc(predictions: Predictions) -> bytes:
     false_positive_rate, true_positive_rate, _ = roc_curve(predictions.labels, predictions.probabilities)
     called = predictions.called_pneumonia
     figure, axes = square()
-    axes.plot(false_positive_rate, true_positive_rate, color=CLASS_COLOURS[PNEUMONIA])
+    axes.plot(false_positive_rate, true_positive_rate, color=CLASS_COLORS[PNEUMONIA])
     axes.plot([0, 1], [0, 1], color="0.8", linestyle=":")
     axes.plot(
         called[predictions.labels == NORMAL].mean(),
@@ -102,7 +102,7 @@ def draw_precision_recall(predictions: Predictions) -> bytes:
     labels, called = predictions.labels, predictions.called_pneumonia
     precision, recall, _ = precision_recall_curve(labels, predictions.probabilities)
     figure, axes = square()
-    axes.plot(recall, precision, color=CLASS_COLOURS[PNEUMONIA])
+    axes.plot(recall, precision, color=CLASS_COLORS[PNEUMONIA])
     if called.any():
         axes.plot(called[labels == PNEUMONIA].mean(), labels[called].mean(), "o", color="black")
     axes.set(

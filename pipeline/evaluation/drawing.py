@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from tfrecords_builder.records import NORMAL, PNEUMONIA
 
-CLASS_COLOURS = {NORMAL: "#3b6fb6", PNEUMONIA: "#c8442f"}
+CLASS_COLORS = {NORMAL: "#3b6fb6", PNEUMONIA: "#c8442f"}
 
 _DOTS_PER_INCH = 110
 

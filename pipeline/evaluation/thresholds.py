@@ -6,7 +6,7 @@ import math
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from pipeline.evaluation.drawing import CLASS_COLOURS, square, to_png
+from pipeline.evaluation.drawing import CLASS_COLORS, square, to_png
 from pipeline.evaluation.intervals import Interval, proportion
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
@@ -105,14 +105,14 @@ def _rates(at: AtThreshold) -> list[str]:
 
 
 def draw_confusion(at: AtThreshold) -> bytes:
-    """Draws the four counts; the colour of a field is its share of the row."""
+    """Draws the four counts; the color of a field is its share of the row."""
     counts = np.array([[at.true_negatives, at.false_positives], [at.false_negatives, at.true_positives]])
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     figure, axes = square()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if share[row, column] > 0.5 else "black"  # noqa: PLR2004 - the middle of the colours
-        axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=18)
+        color = "white" if share[row, column] > 0.5 else "black"  # noqa: PLR2004 - the middle of the colors
+        axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=18)
     axes.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES)
     axes.set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES)
     axes.set(xlabel="predicted label", ylabel="true label", title="Images at the operating point")
@@ -128,7 +128,7 @@ def draw_histogram(predictions: Predictions) -> bytes:
             bins=np.linspace(0, 1, 41).tolist(),
             alpha=0.6,
             label=name,
-            color=CLASS_COLOURS[label],
+            color=CLASS_COLORS[label],
         )
     threshold = predictions.threshold
     axes.axvline(threshold, color="black", linewidth=1, label=f"operating point {threshold:.3f}")

@@ -10,16 +10,16 @@ from tfrecords_builder import Preprocessing
 
 COLORMAP = "inferno"  # its lightness rises evenly, so that heat is also readable in gray print
 OVERLAY_STRENGTH = 0.5
-"""Share of colour in a pixel of heatmap value 1; the rest is the X-ray."""
+"""Share of color in a pixel of heatmap value 1; the rest is the X-ray."""
 PICTURE_HEIGHT = 512  # pixels
 CAPTION_HEIGHT = 32  # pixels
-OUTLINE_COLOUR = (90.0, 200.0, 255.0)  # RGB; the colours of heat have no blue
+OUTLINE_COLOR = (90.0, 200.0, 255.0)  # RGB; the colors of heat have no blue
 OUTLINE_STRENGTH = 0.45
-"""Share of OUTLINE_COLOUR in the outline of the lungs; the rest is the picture below."""
+"""Share of OUTLINE_COLOR in the outline of the lungs; the rest is the picture below."""
 
 
 def overlay(images: tf.Tensor, heatmaps: tf.Tensor, lungs: tf.Tensor | None = None) -> tf.Tensor:
-    """Colours X-rays by their heatmaps, and outlines the lungs; other pixels without heat stay gray.
+    """Colors X-rays by their heatmaps, and outlines the lungs; other pixels without heat stay gray.
 
     Args:
         images: uint8 (batch, height, width, 1).
@@ -31,12 +31,12 @@ def overlay(images: tf.Tensor, heatmaps: tf.Tensor, lungs: tf.Tensor | None = No
         uint8 (batch, height, width, 3), RGB.
     """
     palette = _palette()
-    colour = tf.gather(tf.constant(palette), tf.cast(tf.round(heatmaps * (len(palette) - 1)), tf.int32))
+    color = tf.gather(tf.constant(palette), tf.cast(tf.round(heatmaps * (len(palette) - 1)), tf.int32))
     share = OVERLAY_STRENGTH * heatmaps[..., None]
-    mixed = (1 - share) * tf.cast(images, tf.float32) + share * colour
+    mixed = (1 - share) * tf.cast(images, tf.float32) + share * color
     if lungs is not None:
         line = OUTLINE_STRENGTH * _outline(tf.image.resize(lungs, tf.shape(images)[1:3]))
-        mixed = (1 - line) * mixed + line * tf.constant(OUTLINE_COLOUR)
+        mixed = (1 - line) * mixed + line * tf.constant(OUTLINE_COLOR)
     return tf.cast(tf.round(mixed), tf.uint8)
 
 
@@ -48,9 +48,9 @@ def _outline(lungs: tf.Tensor) -> tf.Tensor:
 
 
 def _palette() -> NDArray[np.float32]:
-    """The colours of heat: float32 (256, 3), RGB, 0 to 255."""
-    colours = mpl.colormaps[COLORMAP](np.arange(256))[:, :3]
-    return np.asarray(255 * colours, dtype=np.float32)
+    """The colors of heat: float32 (256, 3), RGB, 0 to 255."""
+    colors = mpl.colormaps[COLORMAP](np.arange(256))[:, :3]
+    return np.asarray(255 * colors, dtype=np.float32)
 
 
 def side_by_side(

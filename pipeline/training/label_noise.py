@@ -11,7 +11,7 @@ def suspicion(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> 
     """How surely each label is wrong.
 
     A class is confidently predicted from its threshold on: the mean probability of the class among the images
-    that are labelled so. A label is suspicious if the other class is confidently predicted, and its own is
+    that are labeled so. A label is suspicious if the other class is confidently predicted, and its own is
     not.
 
     Args:

@@ -101,7 +101,7 @@ def resolve_precision(config: TrainConfig, image_size: int) -> Precision:
 
 
 def build_classifier(config: TrainConfig, image_size: int, precision: Precision) -> keras.Model:
-    """Builds the classifier with freshly initialised weights and with layers that are fast to train.
+    """Builds the classifier with freshly initialized weights and with layers that are fast to train.
 
     Args:
         config: the settings of the training.

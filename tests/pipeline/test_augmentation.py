@@ -42,8 +42,8 @@ def test_resampling_is_what_opencv_warps(smooth_image, in_graph):
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     sheared = turn + np.array([[0, shear], [0, 0]])
     linear = np.diag([1 / (scale * aspect), aspect / scale]) @ sheared
-    centre = np.full(2, (SIDE - 1) / 2)
-    matrix = np.column_stack([linear, centre - linear @ (centre + np.array([shift_x, shift_y]))])
+    center = np.full(2, (SIDE - 1) / 2)
+    matrix = np.column_stack([linear, center - linear @ (center + np.array([shift_x, shift_y]))])
     expected = cv2.warpAffine(
         smooth_image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )

@@ -17,7 +17,7 @@ QUANTITIES: dict[str, Callable[[Measurements], float]] = {
     "width": lambda measured: measured.width,
     "height": lambda measured: measured.height,
     "aspect ratio": lambda measured: measured.aspect_ratio,
-    "mean grey": lambda measured: measured.mean_grey,
+    "mean gray": lambda measured: measured.mean_grey,
 }
 """The numbers that are tried. Width and height are in pixels, gray levels are 0 to 255."""
 

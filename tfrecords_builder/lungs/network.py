@@ -20,7 +20,7 @@ _IR_VERSION = 8
 
 
 def build_network(seed: int) -> keras.Model:
-    """Builds the network with freshly initialised weights.
+    """Builds the network with freshly initialized weights.
 
     Args:
         seed: seed for the weights.

@@ -38,7 +38,7 @@ def _write_array_record(source: PeerInput) -> str:
     from array_record.python.array_record_module import ArrayRecordWriter
 
     path = str(source.scratch / "raw.array_record")
-    # With one record per group, a record is read without its neighbours.
+    # With one record per group, a record is read without its neighbors.
     writer = ArrayRecordWriter(path, "group_size:1,uncompressed")
     for record in tf.data.TFRecordDataset([str(shard) for shard in source.raw]).as_numpy_iterator():
         writer.write(deserialize(record).image)

@@ -7,7 +7,7 @@ SIDE = 20
 
 
 def marked(labels, rows, columns) -> np.ndarray:
-    """Gray images; those labelled 1 are bright in a place."""
+    """Gray images; those labeled 1 are bright in a place."""
     images = np.full((len(labels), SIDE, SIDE, 1), 100, np.uint8)
     for image, label in zip(images, labels, strict=True):
         if label:
@@ -69,7 +69,7 @@ def test_the_level_is_matched_and_the_rest_stays():
 
     np.testing.assert_array_equal(exchanged[:, 5:], images[:, 5:])
     np.testing.assert_allclose(exchanged[:, :5].mean((1, 2, 3)), images[:, :5].mean((1, 2, 3)), atol=0.5)
-    centred = others[:, :5] - others[:, :5].mean((1, 2, 3), keepdims=True)
+    centered = others[:, :5] - others[:, :5].mean((1, 2, 3), keepdims=True)
     np.testing.assert_allclose(
-        exchanged[:, :5] - exchanged[:, :5].mean((1, 2, 3), keepdims=True), centred, atol=1
+        exchanged[:, :5] - exchanged[:, :5].mean((1, 2, 3), keepdims=True), centered, atol=1
     )

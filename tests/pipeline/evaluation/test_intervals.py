@@ -11,10 +11,10 @@ def test_wilson_interval_by_hand():
 
     # Wilson, 8 of 10, z = 1.95996: (0.8 + z2/20 -+ z sqrt(0.16/10 + z2/400)) / (1 + z2/10)
     z = 1.959964
-    centre, half = 0.8 + z * z / 20, z * math.sqrt(0.16 / 10 + z * z / 400)
+    center, half = 0.8 + z * z / 20, z * math.sqrt(0.16 / 10 + z * z / 400)
     assert interval.value == 0.8
-    assert interval.low == pytest.approx((centre - half) / (1 + z * z / 10), abs=1e-5)
-    assert interval.high == pytest.approx((centre + half) / (1 + z * z / 10), abs=1e-5)
+    assert interval.low == pytest.approx((center - half) / (1 + z * z / 10), abs=1e-5)
+    assert interval.high == pytest.approx((center + half) / (1 + z * z / 10), abs=1e-5)
 
 
 def test_a_proportion_of_nothing_is_not_defined():
