@@ -88,9 +88,16 @@ def _block(
 
 
 def _add(x: Any, shortcut: Any, layers: Layers, block: int, stride: int) -> Any:
-    """Adds the input of a block, through a 1x1 convolution if it has another shape."""
-    if stride > 1 or shortcut.shape[-1] != x.shape[-1]:
-        shortcut = layers.convolve(shortcut, x.shape[-1], f"shortcut{block}", stride=stride, size=1)
+    """Adds the input of a block, averaged and through a 1x1 convolution if it has another shape.
+
+    The average is that of ResNet-D (He et al., "Bag of Tricks for Image Classification", CVPR 2019).
+    """
+    if stride > 1:
+        # No convolution of 1x1 with a stride: in it, oneDNN 3.7.3 (CPUs) writes past its memory.
+        average = keras.layers.AveragePooling2D
+        shortcut = average(stride, dtype=layers.policy, name=f"shortcut_average{block}")(shortcut)
+    if shortcut.shape[-1] != x.shape[-1]:
+        shortcut = layers.convolve(shortcut, x.shape[-1], f"shortcut{block}", size=1)
         shortcut = layers.normalize(shortcut, f"norm_shortcut{block}")
     return keras.layers.Add(dtype=layers.policy, name=f"add{block}")([x, shortcut])
 

@@ -33,7 +33,7 @@ class ModelConfig:
     convolutions: int = 2
     """Number of convolutions in each block, at least 1."""
     kernel_size: int = 3
-    """Side of the convolutions in pixels; an odd number."""
+    """Side of the convolutions in pixels; an odd number, at least 3."""
     stem_stride: Literal[1, 2] = 1
     """Stride of the first convolution in pixels. 2 halves the side of the image at once, which takes a
     quarter of the time and leaves less detail."""
@@ -69,8 +69,8 @@ class ModelConfig:
             raise ValueError(f"filters must be positive, one per block. Received: {self.filters}")
         if self.convolutions < 1:
             raise ValueError(f"convolutions must be at least 1. Received: {self.convolutions}")
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and positive. Received: {self.kernel_size}")
+        if self.kernel_size < 3 or self.kernel_size % 2 == 0:  # noqa: PLR2004
+            raise ValueError(f"kernel_size must be odd and at least 3. Received: {self.kernel_size}")
         if self.dense_units and min(self.dense_units) < 1:
             raise ValueError(f"dense_units must be positive. Received: {self.dense_units}")
         if not 0 <= self.dropout < 1:

@@ -39,6 +39,20 @@ def test_a_standardized_model_ignores_brightness_and_contrast(images):
     np.testing.assert_allclose(model(images), model(images * 0.5 + 40.0), atol=1e-4)
 
 
+@pytest.mark.parametrize(("stem_stride", "downsampling"), [(2, "max"), (1, "strided")])
+def test_no_convolution_of_one_pixel_has_a_stride(stem_stride, downsampling):
+    """oneDNN writes past the end of its memory in them."""
+    config = ModelConfig(
+        filters=(4, 6, 6), block="residual", stem_stride=stem_stride, downsampling=downsampling
+    )
+    model = build_model(config, 32)
+
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    strides = {layer.name: layer.strides for layer in convolutions if layer.kernel_size == (1, 1)}
+    assert strides
+    assert set(strides.values()) == {(1, 1)}
+
+
 def test_the_seed_decides_the_weights():
     def weights(seed):
         return build_model(ModelConfig(filters=(4, 8)), image_size=32, seed=seed).get_weights()

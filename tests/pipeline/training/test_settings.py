@@ -14,7 +14,14 @@ def test_impossible_trainings_are_refused(wrong):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"filters": ()}, {"filters": (0,)}, {"convolutions": 0}, {"dropout": 1.0}, {"dense_units": (0,)}],
+    [
+        {"filters": ()},
+        {"filters": (0,)},
+        {"kernel_size": 1},
+        {"convolutions": 0},
+        {"dropout": 1.0},
+        {"dense_units": (0,)},
+    ],
 )
 def test_impossible_networks_are_refused(wrong):
     with pytest.raises(ValueError, match="Received"):
