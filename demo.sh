@@ -67,5 +67,5 @@ run python -m serving.client "${normal[0]}" "${pneumonia[0]}" --address "127.0.0
 overlays=("$folder"/overlays/*.png)
 say "Look at"
 echo "  ${overlays[-1]}   what counts as evidence for the answer, over the X-ray"
-echo "  $folder/run/evaluation/report.html   how good the classifier is"
+echo "  $folder/run/evaluation/records-test/report.html   how good the classifier is"
 echo "  $folder/run/search/search.html   what the search tried"

@@ -1,12 +1,15 @@
-"""`python -m pipeline.evaluate RUN RECORDS`: measures a run on a split and writes `RUN/evaluation/`."""
+"""`python -m pipeline.evaluate RUN RECORDS`: measures a run on a split, in a folder of `RUN/evaluation/`."""
 
 import dataclasses
+import re
 from typing import Annotated
 
 import tyro
 
+from pipeline.runs import EVALUATION_NAME_CHARACTERS
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.records import Split
 
 
@@ -14,8 +17,10 @@ from tfrecords_builder.records import Split
 class EvaluateConfig:
     """Measures how well a trained model classifies the images of one split.
 
-    Prints the main figures. Writes to RUN/evaluation/: metrics.json (all figures), predictions.csv (one row
-    for each image), report.html (a page with all figures and pictures), and the pictures as PNG files.
+    Prints the main figures. Writes to RUN/evaluation/NAME-SPLIT/: report.html (a page with all figures and
+    pictures), metrics.json (all figures), predictions.csv (one row for each image), and the pictures as PNG
+    files. The records may be others than those that the model was trained with, for example of another
+    hospital.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -25,19 +30,24 @@ class EvaluateConfig:
     those that the model was trained with."""
     split: Split = "test"
     """Split whose images are classified."""
+    name: Annotated[str | None, optional("NAME")] = None
+    """Name of the evaluation; by default that of the RECORDS folder. The evaluation of other records is never
+    written over."""
     batch_size: int = 64
     """Number of images that the model classifies at once, at least 1. The figures do not depend on it."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received: {self.batch_size}")
+        if self.name is not None and not re.fullmatch(rf"[{EVALUATION_NAME_CHARACTERS}]+", self.name):
+            raise ValueError(f"name must have letters, digits, '_', '-' and '.' only. Received: {self.name}")
 
 
 def main(config: EvaluateConfig) -> None:
     """Evaluates, then prints the main figures and the path of the page."""
     from pipeline.evaluation.evaluate import evaluate
 
-    evaluation = evaluate(config.run, config.records, config.split, config.batch_size)
+    evaluation = evaluate(config.run, config.records, config.split, config.batch_size, config.name)
     print(evaluation.summary)  # noqa: T201
     print(evaluation.page)  # noqa: T201
 

@@ -48,9 +48,12 @@ SEARCH_SETTINGS = "settings.json"
 
 _MANIFEST = re.escape(manifest.FILE_NAME)
 
+EVALUATION_NAME_CHARACTERS = r"\w.-"
+"""What names of evaluations consist of, as in a regular expression."""
 EVALUATION_FILES = OwnedFiles(
     "an evaluation",
     {
+        _MANIFEST: b'"builder_version"',
         r"metrics\.json": b'"schema_version"',
         r"predictions\.csv": b"^source,patient,",
         r"report\.html": b"<title>Evaluation of ",
@@ -72,7 +75,8 @@ _MODEL_FILES = OwnedFiles(
         r"operating_point\.json": b'"target_sensitivity"',
         **below(LOGS, {r"(train|validation|hparams)/events\.out\.tfevents\..*": b""}),
         **below(CHECKPOINT, CHECKPOINT_FILES.signatures),
-        **below(EVALUATION, EVALUATION_FILES.signatures),
+        **below(rf"{EVALUATION}/[{EVALUATION_NAME_CHARACTERS}]+", EVALUATION_FILES.signatures),
+        **below(EVALUATION, EVALUATION_FILES.signatures),  # of version 0.2
     },
 )
 TRAINING_FILES = OwnedFiles(

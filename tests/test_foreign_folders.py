@@ -30,8 +30,8 @@ NAMESAKES = {
     "logs/train/notes.txt": "mine",
     "checkpoint/latest.json": "{}",
     "checkpoint/epoch-0001-step-00000000.weights.h5": "mine",
-    "evaluation/metrics.json": '{"auc": 0.5}',
-    "evaluation/roc.png": "\x89PNG mine",
+    "evaluation/records-test/metrics.json": '{"auc": 0.5}',
+    "evaluation/records-test/roc.png": "\x89PNG mine",
     "search/settings.json": "{}",
     "search/random/oracle.json": "[]",
     "audit.json": '{"vulnerabilities": {}}',
@@ -206,8 +206,9 @@ def test_a_run_with_files_of_the_user_is_continued(command, copy, records):
 
 def test_an_evaluation_does_not_replace_a_file_of_the_user(command, copy, records):
     run = copy("run")
-    (run / "evaluation").mkdir(exist_ok=True)
-    (run / "evaluation/predictions.csv").write_text("mine")
+    folder = run / f"evaluation/{Path(records).name}-test"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "predictions.csv").write_text("mine")
 
     assert_refused_and_unchanged(lambda: command("pipeline.evaluate", run, records), run)
 

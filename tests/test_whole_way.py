@@ -40,7 +40,7 @@ def test_the_served_probability_is_the_evaluated_one(images, request, tmp_path):
     train(quick_training(records, run, epochs=2))
     evaluate(run, records)
     export(run, models)
-    with (Path(run) / "evaluation/predictions.csv").open() as file:
+    with (Path(run) / "evaluation/records-test/predictions.csv").open() as file:
         evaluated = {row["source"]: float(row["probability"]) for row in csv.DictReader(file)}
     paths = [str(source / name) for name in evaluated]
 

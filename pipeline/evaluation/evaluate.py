@@ -1,9 +1,11 @@
-"""Measures a run on a split of records and writes `RUN/evaluation/`."""
+"""Measures a run on a split of records and writes `RUN/evaluation/<name>-<split>/`."""
 
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline import runs
@@ -16,6 +18,7 @@ from pipeline.evaluation import (
     robustness,
     subtypes,
     thresholds,
+    verdict,
     warnings,
 )
 from pipeline.evaluation.part import Part, Subject
@@ -24,6 +27,7 @@ from pipeline.input.arrays import load_lungs
 from pipeline.runs import Run
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.ownership import refuse_unknown_files
 from tfrecords_builder.records import Split
 
@@ -43,7 +47,7 @@ PARTS: tuple[Callable[[Subject], Part], ...] = (
     exchanges.measure_part,
     warnings.measure_part,
 )
-"""The parts of an evaluation, in the order of `metrics.json` and of the page."""
+"""The parts of an evaluation, in the order of `metrics.json` and of the page. The verdict comes first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,35 +62,54 @@ class Evaluation:
     """Path of `report.html`."""
 
 
-def evaluate(run_folder: str, records: str, split: Split = "test", batch_size: int = 64) -> Evaluation:
-    """Measures a run and writes `metrics.json`, `predictions.csv`, `report.html` and the pictures.
+def evaluate(
+    run_folder: str, records: str, split: Split = "test", batch_size: int = 64, name: str | None = None
+) -> Evaluation:
+    """Measures a run and writes page, figures, predictions and pictures to `RUN/evaluation/<name>-<split>/`.
 
     Args:
         run_folder: folder of a finished run; a path or a URL.
         records: folder of records that were built with the run's preprocessing; a path or a URL.
         split: `train`, `val` or `test`.
         batch_size: images that the model computes at once. The figures do not depend on it.
+        name: name of the evaluation; by default that of the records folder.
 
     Raises:
-        UserError: if the run is not finished, if the records do not fit it, or if RUN/evaluation/ holds files
-            that no evaluation wrote.
+        UserError: if the run is not finished, if the records do not fit it, or if the folder holds the
+            evaluation of other records, or files that no evaluation wrote.
     """
-    folder = storage.join(run_folder, runs.EVALUATION)
+    folder = storage.join(run_folder, runs.EVALUATION, f"{name or _name_of(records)}-{split}")
     refuse_unknown_files(folder, runs.EVALUATION_FILES)
     run = runs.load(run_folder)
     storage.check_writable(folder)
-    _refuse_records_that_do_not_fit(run, records, split)
+    content = manifest.load(records)
+    _refuse_records_that_do_not_fit(run, content, records, split)
+    _refuse_other_evaluation(folder, content, records)
     predictions, images = predict_split(run, records, split, batch_size)
     subject = Subject(run, images, predictions, batch_size, *load_lungs(records, split))
     parts = [measure_part(subject) for measure_part in PARTS]
+    parts = [verdict.measure_part(subject, parts), *parts]
     metrics = collect_metrics(parts)
-    _write(folder, subject, parts, metrics)
+    _write(folder, subject, parts, metrics, content)
     summary = "\n".join(part.summary for part in parts if part.summary)
     return Evaluation(metrics, summary, storage.join(folder, PAGE))
 
 
-def _refuse_records_that_do_not_fit(run: Run, records: str, split: Split) -> None:
-    content = manifest.load(records)
+def _name_of(records: str) -> str:
+    """The name of a folder, without characters that are awkward in the name of another one."""
+    path = records.rstrip("/") if storage.is_url(records) else str(Path(records).resolve())
+    return re.sub(rf"[^{runs.EVALUATION_NAME_CHARACTERS}]+", "_", path.rpartition("/")[2])
+
+
+def _refuse_other_evaluation(folder: str, content: Manifest, records: str) -> None:
+    """Refuses to write over the evaluation of other records."""
+    if storage.exists(storage.join(folder, manifest.FILE_NAME)) and manifest.load(folder) != content:
+        raise UserError(
+            f"{folder!r} holds an evaluation of other records than those in {records!r}: give another --name"
+        )
+
+
+def _refuse_records_that_do_not_fit(run: Run, content: Manifest, records: str, split: Split) -> None:
     runs.check_same_preprocessing(run, content, records)
     if split not in content.splits or min(content.splits[split].classes.values()) == 0:
         raise UserError(
@@ -116,7 +139,10 @@ def _null_for_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _write(folder: str, subject: Subject, parts: Sequence[Part], metrics: dict[str, Any]) -> None:
+def _write(
+    folder: str, subject: Subject, parts: Sequence[Part], metrics: dict[str, Any], content: Manifest
+) -> None:
+    storage.write(storage.join(folder, manifest.FILE_NAME), content.to_json())
     storage.write(storage.join(folder, METRICS), json.dumps(metrics, indent=2) + "\n")
     storage.write(storage.join(folder, PREDICTIONS), subject.predictions.to_csv())
     for part in parts:

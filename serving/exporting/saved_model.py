@@ -18,8 +18,9 @@ _FILES_OF_RUN = (
     runs.ENVIRONMENT,
     operating_point.FILE_NAME,
     manifest.FILE_NAME,
-    f"{runs.EVALUATION}/metrics.json",
 )
+_METRICS = f"{runs.EVALUATION}/metrics.json"
+"""Where an exported version has the figures of its run. Runs of version 0.2 have them there too."""
 
 
 def write(run: Run, folder: str) -> None:
@@ -37,10 +38,22 @@ def write(run: Run, folder: str) -> None:
 
 def _write_origin(run: Run, folder: str) -> None:
     """Copies the small files of the run, and writes the SHA-256 digest of its model file."""
-    for name in _FILES_OF_RUN:
-        source = storage.join(run.folder, name)
+    sources = {name: storage.join(run.folder, name) for name in _FILES_OF_RUN}
+    sources[_METRICS] = _own_metrics(run)
+    for name, source in sources.items():
         if storage.exists(source):
             storage.write(storage.join(folder, name), storage.read(source))
     with tf.io.gfile.GFile(storage.join(run.folder, runs.MODEL), "rb") as model:
         digest = hashlib.sha256(model.read()).hexdigest()
     storage.write(storage.join(folder, f"{runs.MODEL}.sha256"), f"{digest}\n")
+
+
+def _own_metrics(run: Run) -> str:
+    """The path of the figures on the test split of the records that the model was trained with."""
+    evaluations = storage.join(run.folder, runs.EVALUATION)
+    trained_with = storage.read(storage.join(run.folder, manifest.FILE_NAME))
+    for name, _ in sorted(storage.entries(evaluations)):
+        measured = storage.join(evaluations, name, manifest.FILE_NAME)
+        if name.endswith("-test") and storage.exists(measured) and storage.read(measured) == trained_with:
+            return storage.join(evaluations, name, "metrics.json")
+    return storage.join(run.folder, _METRICS)

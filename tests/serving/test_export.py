@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,20 @@ def test_a_version_identifies_its_run(finished_run, models):
         assert (inside / name).read_bytes() == (Path(finished_run) / name).read_bytes()
     digest = hashlib.sha256((Path(finished_run) / "model.keras").read_bytes()).hexdigest()
     assert (inside / "model.keras.sha256").read_text() == f"{digest}\n"
+
+
+def test_a_version_has_the_figures_on_the_test_split_of_its_training(finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("evaluation"))
+    of_training, of_others = (run / "dataset.json").read_text(), "{}"
+    for name, content in (("a-test", of_others), ("b-val", of_training), ("c-test", of_training)):
+        (run / "evaluation" / name).mkdir(parents=True)
+        (run / "evaluation" / name / "dataset.json").write_text(content)
+        (run / "evaluation" / name / "metrics.json").write_text(name)
+
+    saved_model._write_origin(runs.load(str(run)), str(tmp_path / "version"))
+
+    assert (tmp_path / "version/evaluation/metrics.json").read_text() == "c-test"
 
 
 def test_a_version_has_warm_up_requests_that_every_signature_answers(exported_models):

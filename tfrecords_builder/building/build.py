@@ -116,9 +116,15 @@ def _find_images(config: BuildConfig) -> tuple[str, list[SourceImage]]:
     if config.download:
         download(config.source)
     found = find_source_images(config.source, config.reading)
-    if not is_table(config.source):
-        return found.folder, found.images
-    return found.folder, draw_test(found.images, config.test_fraction, config.seed)
+    images = found.images
+    if is_table(config.source) or config.test_fraction == 1:
+        images = draw_test(images, config.test_fraction, config.seed)
+    if config.test_fraction != 1 and not any(image.split == "train" for image in images):
+        raise UserError(
+            f"{config.source!r} has test images only: build records for an evaluation alone with "
+            "--test-fraction 1, or add training images"
+        )
+    return found.folder, images
 
 
 def _warn_of_patients_in_test(images: Sequence[SourceImage]) -> None:

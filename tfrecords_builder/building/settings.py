@@ -48,7 +48,8 @@ class BuildConfig:
     dataset."""
     test_fraction: float = 0.1
     """Fraction, 0 to 0.5, of the images of a table that becomes test, drawn by patient. It is not used if the
-    table has test images, nor for a folder."""
+    table has test images, nor for a folder. 1 makes test images of all images of a table or a folder: such
+    records are for `pipeline.evaluate` alone."""
     shards: int = 0
     """Number of shards of each split. 0 makes one for every 256 images, but at most 16."""
     seed: int = 0
@@ -72,8 +73,8 @@ class BuildConfig:
     def __post_init__(self) -> None:
         if not 0 <= 2 * self.val_fraction <= 1:
             raise ValueError(f"val_fraction must be 0 to 0.5. Received: {self.val_fraction}")
-        if not 0 <= 2 * self.test_fraction <= 1:
-            raise ValueError(f"test_fraction must be 0 to 0.5. Received: {self.test_fraction}")
+        if not (0 <= 2 * self.test_fraction <= 1 or self.test_fraction == 1):
+            raise ValueError(f"test_fraction must be 0 to 0.5, or 1. Received: {self.test_fraction}")
         if self.shards < 0:
             raise ValueError(f"shards must not be negative. Received: {self.shards}")
         if self.beam_options and self.engine != "beam":

@@ -81,12 +81,12 @@ def check_classes(source: str, images: Sequence[FoundImage], remark: str = "") -
         remark: what else the message tells, for example what was passed over.
 
     Raises:
-        UserError: if there are no images, none of them is in `train`, or a split lacks one of the classes.
+        UserError: if there are no images, all of them are in `val`, or a split lacks one of the classes.
     """
     end = f" ({remark})" if remark else ""
     if not images:
         raise UserError(f"{source!r} has no images: expected {', '.join(FORMATS)} or DICOM files{end}")
-    if not any(image.split == "train" for image in images):
+    if all(image.split == "val" for image in images):
         raise UserError(f"{source!r} has no training images: expected train/{{{','.join(CLASS_NAMES)}}}{end}")
     for split in SPLITS:
         labels = {image.label for image in images if image.split == split}

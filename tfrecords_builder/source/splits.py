@@ -16,8 +16,9 @@ def draw_test(images: Sequence[SourceImage], fraction: float, seed: int) -> list
     Patients are drawn as `draw_validation` draws them. Call `draw_validation` after this function.
 
     Args:
-        images: the images of all splits. If one of them is in `test`, no split changes.
-        fraction: approximate fraction of the images of each class that go to `test`; 0 draws none.
+        images: the images of all splits. If one of them is in `test`, no split changes, except for 1.
+        fraction: approximate fraction of the images of each class that go to `test`; 0 draws none, and with
+            1 all images go there.
         seed: decides which patients are drawn.
 
     Returns:
@@ -26,6 +27,8 @@ def draw_test(images: Sequence[SourceImage], fraction: float, seed: int) -> list
     Raises:
         UserError: if all patients of a class would go to `test`.
     """
+    if fraction == 1:
+        return [dataclasses.replace(image, split="test") for image in images]
     if not fraction or any(image.split == "test" for image in images):
         return list(images)
     drawn = _draw_patients(images, fraction, seed)

@@ -76,10 +76,11 @@ def test_run_and_records_behind_urls_give_the_same_evaluation(evaluation, finish
 
     from_urls = evaluate(run_url, records_url, batch_size=7)
 
-    assert from_urls.page == f"{run_url}/evaluation/report.html"
-    files = {"metrics.json", "predictions.csv", "report.html"} | PICTURES
-    assert set(tf.io.gfile.listdir(f"{run_url}/evaluation")) == files
-    written = json.loads(storage.read(f"{run_url}/evaluation/metrics.json"))
+    of_test = f"{run_url}/evaluation/records-test"
+    assert from_urls.page == f"{of_test}/report.html"
+    files = {"dataset.json", "metrics.json", "predictions.csv", "report.html"} | PICTURES
+    assert set(tf.io.gfile.listdir(of_test)) == files
+    written = json.loads(storage.read(f"{of_test}/metrics.json"))
     assert written == from_urls.metrics
     assert dict(numbers(written)) == pytest.approx(dict(numbers(evaluation.metrics)), abs=1e-5)
 
@@ -98,6 +99,28 @@ def copy_to_url(folder: Path, url: str) -> None:
     for path in folder.iterdir():
         if path.is_file():
             storage.write(f"{url}/{path.name}", path.read_bytes())
+
+
+def test_each_data_set_has_an_evaluation_of_its_own(evaluation, folder, finished_run, records, write_records):
+    others = write_records({"test": 10})
+    before = (folder / "metrics.json").read_bytes()
+    with pytest.raises(UserError, match=r"evaluation of other records.*--name"):
+        evaluate(finished_run, others, name=Path(records).name)
+
+    of_others = evaluate(finished_run, others, name="hospital-b")
+
+    assert of_others.page == f"{finished_run}/evaluation/hospital-b-test/report.html"
+    assert of_others.metrics["images"] == {"NORMAL": 5, "PNEUMONIA": 5}
+    assert (folder / "metrics.json").read_bytes() == before
+    assert evaluate(finished_run, records).page == evaluation.page  # the same records: measured again
+    runs.refuse_foreign_folder(finished_run, overwrite=True)  # the run knows its evaluations
+
+
+def test_the_name_of_an_evaluation_is_that_of_the_records_folder(finished_run, write_records, monkeypatch):
+    folder = Path(write_records({"test": 4})).rename(Path(write_records({"test": 4})) / "my records (2)")
+    monkeypatch.chdir(folder)
+
+    assert Path(evaluate(finished_run, ".").page).parent.name == "my_records_2_-test"
 
 
 def test_records_of_another_preprocessing_are_refused(finished_run, write_records):
@@ -131,7 +154,7 @@ def test_a_run_folder_that_cannot_be_written_is_refused_before_anything_is_measu
     with pytest.raises(OSError, match="Read-only") as failure:
         evaluate(finished_run, records)
 
-    assert failure.value.filename == f"{finished_run}/evaluation"
+    assert failure.value.filename == f"{finished_run}/evaluation/{Path(records).name}-test"
 
 
 def test_an_unfinished_run_is_refused(records, tmp_path):

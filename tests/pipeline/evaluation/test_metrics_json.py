@@ -11,7 +11,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 ROW = re.compile(
     r"\| `(?P<key>[^`]+)` \| (?P<type>\w+) \| (?P<unit>[^|]+) \| (?P<range>[^|]+) \| (?P<null>[^|]+) \|"
 )
-TYPES = {"text": str, "integer": int, "number": (int, float)}
+TYPES = {"text": str, "integer": int, "number": (int, float), "texts": list}
 
 
 @pytest.fixture(scope="module")

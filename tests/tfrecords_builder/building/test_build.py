@@ -170,7 +170,28 @@ def test_existing_records_are_kept_without_overwrite(source, tmp_path):
     assert manifest.load(str(tmp_path)).arguments["seed"] == 1
 
 
-@pytest.mark.parametrize("wrong", [{"val_fraction": 0.6}, {"workers": 0}, {"shards": -1}])
+def test_a_source_of_test_images_alone_is_built_on_request(source, tmp_path):
+    folder = tmp_path / "chest_xray"
+    shutil.copytree(source / "test", folder / "test")
+    with pytest.raises(UserError, match=r"test images only.*--test-fraction 1"):
+        build(settings(folder, tmp_path / "records"))
+
+    content = build(settings(folder, tmp_path / "records", test_fraction=1))
+
+    assert list(content.splits) == ["test"]
+    assert content.splits["test"].classes == {"NORMAL": 4, "PNEUMONIA": 4}
+
+
+def test_all_images_of_a_source_can_be_test_images(source, tmp_path):
+    content = build(settings(source, tmp_path / "records", test_fraction=1))
+
+    assert list(content.splits) == ["test"]
+    assert content.splits["test"].classes == {"NORMAL": 19, "PNEUMONIA": 19}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"val_fraction": 0.6}, {"test_fraction": 0.6}, {"workers": 0}, {"shards": -1}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="Received"):
         BuildConfig("source", "records", **wrong)

@@ -133,7 +133,7 @@ REFUSALS = {
     "not listed": not_listed,
     "linked twice": linked_twice,
     "no images": folder_with(**{"train/NORMAL/1.tif": TIFF}),
-    "no training images": folder_with(**{"test/NORMAL/1.png": JPEG, "test/PNEUMONIA/2.png": JPEG}),
+    "no training images": folder_with(**{"val/NORMAL/1.png": JPEG, "val/PNEUMONIA/2.png": JPEG}),
     "one class": folder_with(**{"train/NORMAL/1.png": JPEG}),
     "no pydicom": without("pydicom", folder_with(**{"train/NORMAL/1": DICOM, "train/PNEUMONIA/2": DICOM})),
     "no pyarrow": without("pyarrow", missing("table.parquet")),

@@ -172,7 +172,7 @@ WRONG = {
         ["path,label", "1.png,yes", "2.png,no"],
         "all images are NORMAL.*'yes', 'no'.*--table.positive",
     ),
-    "no training": (["path,label,split", "1.png,1,test", "2.png,0,test"], "no training images"),
+    "no training": (["path,label,split", "1.png,1,val", "2.png,0,val"], "no training images"),
     "one class in a split": (
         ["path,label,split", "1.png,1,train", "2.png,0,train", "3.png,0,val"],
         "no image in val/PNEUMONIA",
