@@ -33,12 +33,17 @@ class EvaluateConfig:
     name: Annotated[str | None, optional("NAME")] = None
     """Name of the evaluation; by default that of the RECORDS folder. The evaluation of other records is never
     written over."""
+    prevalences: tuple[float, ...] = (0.01, 0.05, 0.2, 0.5)
+    """Shares of patients with pneumonia, above 0 and below 1, for which the page states predictive values:
+    give that of your own patients."""
     batch_size: int = 64
     """Number of images that the model classifies at once, at least 1. The figures do not depend on it."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1. Received: {self.batch_size}")
+        if not all(0 < prevalence < 1 for prevalence in self.prevalences):
+            raise ValueError(f"prevalences must be above 0 and below 1. Received: {self.prevalences}")
         if self.name is not None and not re.fullmatch(rf"[{EVALUATION_NAME_CHARACTERS}]+", self.name):
             raise ValueError(f"name must have letters, digits, '_', '-' and '.' only. Received: {self.name}")
 
@@ -47,7 +52,14 @@ def main(config: EvaluateConfig) -> None:
     """Evaluates, then prints the main figures and the path of the page."""
     from pipeline.evaluation.evaluate import evaluate
 
-    evaluation = evaluate(config.run, config.records, config.split, config.batch_size, config.name)
+    evaluation = evaluate(
+        config.run,
+        config.records,
+        config.split,
+        config.batch_size,
+        name=config.name,
+        prevalences=config.prevalences,
+    )
     print(evaluation.summary)  # noqa: T201
     print(evaluation.page)  # noqa: T201
 

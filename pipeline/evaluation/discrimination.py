@@ -1,35 +1,38 @@
 """How well the probabilities tell the classes apart, over all thresholds: areas under curves, Brier score."""
 
 import dataclasses
+import functools
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    precision_recall_curve,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import precision_recall_curve, roc_curve
 
+from pipeline.evaluation.curves import Curves
 from pipeline.evaluation.drawing import CLASS_COLORS, square, to_png
-from pipeline.evaluation.intervals import Interval, bootstrap
+from pipeline.evaluation.intervals import Interval, bootstrap_by_patient
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
 from tfrecords_builder.records import NORMAL, PNEUMONIA
 
+SPECIFICITIES = (0.9, 0.95, 0.99)
+"""Specificities at which the sensitivity is stated."""
+SENSITIVITIES = (0.9, 0.95, 0.97, 0.99)
+"""Sensitivities at which the specificity is stated."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OverThresholds:
-    """Figures that need no threshold."""
+    """Figures that need no threshold. All intervals are bootstrapped by patient."""
 
     auc: Interval
-    """Area under the ROC curve; its interval is a stratified percentile bootstrap."""
-    average_precision: float
+    """Area under the ROC curve."""
+    average_precision: Interval
     """Area under the precision-recall curve, as scikit-learn sums it."""
-    brier: float
+    brier: Interval
     """Mean squared difference between probability and label; 0 is best."""
+    sensitivity_at_specificity: dict[str, Interval]
+    """The largest sensitivity of a threshold whose specificity is at least the key."""
+    specificity_at_sensitivity: dict[str, Interval]
+    """The largest specificity of a threshold whose sensitivity is at least the key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,29 +44,29 @@ class Discrimination:
 
 def measure(predictions: Predictions) -> Discrimination:
     """Measures predictions that have images of both classes."""
-    labels, probabilities = predictions.labels, predictions.probabilities
-    interval = bootstrap(
-        _auc_from_ranks, (probabilities[labels == PNEUMONIA], probabilities[labels == NORMAL])
+    curves = Curves(predictions.labels, predictions.probabilities)
+    squares = (predictions.probabilities.astype(np.float64) - predictions.labels) ** 2
+    at_specificity = {str(limit): functools.partial(curves.sensitivity_at, limit) for limit in SPECIFICITIES}
+    at_sensitivity = {str(limit): functools.partial(curves.specificity_at, limit) for limit in SENSITIVITIES}
+    measured = bootstrap_by_patient(
+        {
+            "auc": curves.auc,
+            "average_precision": curves.average_precision,
+            "brier": lambda times: float(times @ squares / times.sum()),
+            **{f"sensitivity {limit}": statistic for limit, statistic in at_specificity.items()},
+            **{f"specificity {limit}": statistic for limit, statistic in at_sensitivity.items()},
+        },
+        predictions.patients,
     )
     return Discrimination(
         OverThresholds(
-            auc=dataclasses.replace(interval, value=auc(predictions)),
-            average_precision=float(average_precision_score(labels, probabilities)),
-            brier=float(brier_score_loss(labels, probabilities)),
+            auc=measured["auc"],
+            average_precision=measured["average_precision"],
+            brier=measured["brier"],
+            sensitivity_at_specificity={limit: measured[f"sensitivity {limit}"] for limit in at_specificity},
+            specificity_at_sensitivity={limit: measured[f"specificity {limit}"] for limit in at_sensitivity},
         )
     )
-
-
-def auc(predictions: Predictions) -> float:
-    """Area under the ROC curve of predictions that have images of both classes."""
-    return float(roc_auc_score(predictions.labels, predictions.probabilities))
-
-
-def _auc_from_ranks(positives: NDArray[np.float32], negatives: NDArray[np.float32]) -> float:
-    """The AUC as the Mann-Whitney statistic, which is faster to resample than the curve."""
-    ranks = stats.rankdata(np.concatenate([positives, negatives]))
-    above = ranks[: len(positives)].sum() - len(positives) * (len(positives) + 1) / 2
-    return float(above / (len(positives) * len(negatives)))
 
 
 def measure_part(subject: Subject) -> Part:

@@ -10,11 +10,14 @@ from typing import Any
 
 from pipeline import runs
 from pipeline.evaluation import (
+    calibration,
     counts,
     discrimination,
     exchanges,
     explanations,
+    net_benefit,
     page,
+    prevalence,
     robustness,
     subtypes,
     thresholds,
@@ -31,8 +34,10 @@ from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.ownership import refuse_unknown_files
 from tfrecords_builder.records import Split
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of `metrics.json`, raised when the meaning of a key changes or a key is removed."""
+PREVALENCES = (0.01, 0.05, 0.2, 0.5)
+"""Shares of patients with pneumonia for which predictive values are computed by default."""
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
 PAGE = "report.html"
@@ -41,6 +46,9 @@ PARTS: tuple[Callable[[Subject], Part], ...] = (
     counts.measure_part,
     discrimination.measure_part,
     thresholds.measure_part,
+    prevalence.measure_part,
+    net_benefit.measure_part,
+    calibration.measure_part,
     subtypes.measure_part,
     robustness.measure_part,
     explanations.measure_part,
@@ -63,7 +71,13 @@ class Evaluation:
 
 
 def evaluate(
-    run_folder: str, records: str, split: Split = "test", batch_size: int = 64, name: str | None = None
+    run_folder: str,
+    records: str,
+    split: Split = "test",
+    batch_size: int = 64,
+    *,
+    name: str | None = None,
+    prevalences: Sequence[float] = PREVALENCES,
 ) -> Evaluation:
     """Measures a run and writes page, figures, predictions and pictures to `RUN/evaluation/<name>-<split>/`.
 
@@ -73,6 +87,7 @@ def evaluate(
         split: `train`, `val` or `test`.
         batch_size: images that the model computes at once. The figures do not depend on it.
         name: name of the evaluation; by default that of the records folder.
+        prevalences: shares of patients with pneumonia, 0 to 1, for which predictive values are computed.
 
     Raises:
         UserError: if the run is not finished, if the records do not fit it, or if the folder holds the
@@ -86,7 +101,7 @@ def evaluate(
     _refuse_records_that_do_not_fit(run, content, records, split)
     _refuse_other_evaluation(folder, content, records)
     predictions, images = predict_split(run, records, split, batch_size)
-    subject = Subject(run, images, predictions, batch_size, *load_lungs(records, split))
+    subject = Subject(run, images, predictions, batch_size, *load_lungs(records, split), prevalences)
     parts = [measure_part(subject) for measure_part in PARTS]
     parts = [verdict.measure_part(subject, parts), *parts]
     metrics = collect_metrics(parts)

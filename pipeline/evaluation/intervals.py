@@ -1,8 +1,8 @@
-"""Figures with their 95 % confidence intervals."""
+"""Figures with their 95 % confidence intervals. Images of one patient are alike, so patients are counted."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,19 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 BOOTSTRAP_RESAMPLES = 2000
+FEWEST_RESAMPLES = 400
+MOST_RESAMPLED_IMAGES = 40_000_000
+"""With more images in all resamples together there are fewer resamples, but at least `FEWEST_RESAMPLES`."""
+MOST_UNDEFINED = 0.05
+"""Share of the resamples in which a figure may be undefined, for example for want of a class."""
+
+Statistic = Callable[[NDArray[np.float64]], float]
+"""Returns a figure of images that count so often (images,); NaN where it is not defined."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A figure and the ends of its 95 % confidence interval; all NaN where the figure is not defined."""
+    """A figure and the ends of its 95 % confidence interval; NaN where they are not defined."""
 
     value: float
     low: float
@@ -24,18 +32,80 @@ class Interval:
         """The text on the page and on the terminal, as in `0.950 (0.912 to 0.973)`."""
         if math.isnan(self.value):
             return "not defined"
+        if math.isnan(self.low):
+            return f"{self.value:.3f} (interval not defined)"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def proportion(numerator: int, denominator: int) -> Interval:
-    """A proportion with its Wilson score interval; NaN where the denominator is 0.
+UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
-    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
+
+def proportion(hits: NDArray[np.bool_], patients: Sequence[str] | NDArray[np.str_]) -> Interval:
+    """The fraction of the images that are hits, with an interval that allows for images of one patient.
+
+    It is Wilson's score interval ("Probable Inference, the Law of Succession, and Statistical Inference",
+    JASA 1927) of so many independent images as carry the same information (Rao and Scott, "A Simple Method
+    for the Analysis of Clustered Binary Data", Biometrics 1992): the number of images divided by the variance
+    of the fraction between patients over its binomial variance. If all images are hits or none is, it is the
+    number of patients.
+
+    Args:
+        hits: (images,).
+        patients: the patient of each image, (images,).
     """
-    if not denominator:
-        return Interval(math.nan, math.nan, math.nan)
-    interval = stats.binomtest(numerator, denominator).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(numerator / denominator, float(interval.low), float(interval.high))
+    if not len(hits):
+        return UNDEFINED
+    _, patient = np.unique(np.asarray(patients), return_inverse=True)
+    images, found = np.bincount(patient), np.bincount(patient, hits)
+    value = float(np.mean(hits))
+    effective = float(len(images))
+    if 0 < value < 1:
+        between = ((found - value * images) ** 2).sum() / len(hits)
+        effective = len(hits) / max(1.0, between / (value * (1 - value)))
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    center = value + z * z / (2 * effective)
+    half = z * math.sqrt(value * (1 - value) / effective + (z / (2 * effective)) ** 2)
+    scale = 1 + z * z / effective
+    return Interval(value, max(0.0, (center - half) / scale), min(1.0, (center + half) / scale))
+
+
+def bootstrap_by_patient(
+    statistics: Mapping[str, Statistic], patients: Sequence[str] | NDArray[np.str_], seed: int = 0
+) -> dict[str, Interval]:
+    """Figures with percentile bootstrap intervals. Whole patients are resampled (the cluster bootstrap).
+
+    Args:
+        statistics: the figures by name; each is computed in the same resamples.
+        patients: the patient of each image, (images,).
+        seed: seed for the resampling.
+
+    Returns:
+        The figures by name. An interval is not defined if there is only one patient, or if the figure is
+        undefined in more than `MOST_UNDEFINED` of the resamples.
+    """
+    _, patient = np.unique(np.asarray(patients), return_inverse=True)
+    count = int(patient.max(initial=-1)) + 1
+    generator = np.random.default_rng(seed)
+    affordable = MOST_RESAMPLED_IMAGES // max(1, len(patient))
+    resamples = min(BOOTSTRAP_RESAMPLES, max(FEWEST_RESAMPLES, affordable))
+    drawn = np.full((resamples, len(statistics)), np.nan)
+    for row in range(resamples if count > 1 else 0):
+        times = np.bincount(generator.integers(count, size=count), minlength=count)[patient].astype(float)
+        drawn[row] = [statistic(times) for statistic in statistics.values()]
+    once = np.ones(len(patient))
+    return {
+        name: _percentiles(statistic(once), drawn[:, column])
+        for column, (name, statistic) in enumerate(statistics.items())
+    }
+
+
+def _percentiles(value: float, drawn: NDArray[np.float64]) -> Interval:
+    if math.isnan(value):
+        return UNDEFINED
+    if np.isnan(drawn).mean() > MOST_UNDEFINED:
+        return Interval(value, math.nan, math.nan)
+    low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(value, float(low), float(high))
 
 
 def mean_by_patient(values: NDArray[np.float64], patients: NDArray[np.str_], seed: int = 0) -> Interval:
@@ -56,27 +126,3 @@ def mean_by_patient(values: NDArray[np.float64], patients: NDArray[np.str_], see
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(np.mean(values)), float(low), float(high))
-
-
-def bootstrap(
-    statistic: Callable[..., float], groups: Sequence[NDArray[np.float32]], seed: int = 0
-) -> Interval:
-    """A statistic of several groups with its percentile bootstrap interval.
-
-    Each group is resampled by itself (a stratified bootstrap), so that its size stays the same.
-
-    Args:
-        statistic: takes one array per group.
-        groups: arrays (group size,), none of them empty.
-        seed: seed for the resampling.
-    """
-    interval = stats.bootstrap(
-        groups,
-        statistic,
-        n_resamples=BOOTSTRAP_RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        vectorized=False,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(statistic(*groups), float(interval.low), float(interval.high))

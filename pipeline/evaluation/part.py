@@ -6,7 +6,7 @@ page is the template beside it, `<module>.html.jinja`, which sees `subject` and 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,9 @@ class Subject:
     """Lung masks of the records (n, side, side), true in the lungs."""
     has_lungs: NDArray[np.bool_]
     """Whether the record of an image has a lung mask, (n,)."""
+
+    prevalences: Sequence[float]
+    """Shares of patients with pneumonia for which predictive values are computed."""
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The run's probabilities of pneumonia (batch,) for images (batch, side, side, 1), 0 to 255."""

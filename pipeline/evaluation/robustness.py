@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from pipeline.evaluation.acquisition import CHANGES, change_images
-from pipeline.evaluation.discrimination import auc
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.thresholds import at_threshold
 from tfrecords_builder.cli.progress import progress
+from tfrecords_builder.records import PNEUMONIA
 
 UNCHANGED = "as it is"
 
@@ -57,11 +57,11 @@ def measure(
 
 
 def _figures(predictions: Predictions) -> AfterChange:
-    at_operating_point = at_threshold(predictions, predictions.threshold)
+    called, is_pneumonia = predictions.called_pneumonia, predictions.labels == PNEUMONIA
     return AfterChange(
-        auc=auc(predictions),
-        sensitivity=at_operating_point.sensitivity.value,
-        specificity=at_operating_point.specificity.value,
+        auc=float(roc_auc_score(predictions.labels, predictions.probabilities)),
+        sensitivity=float(called[is_pneumonia].mean()),
+        specificity=float((~called[~is_pneumonia]).mean()),
     )
 
 

@@ -4,13 +4,13 @@ import dataclasses
 import math
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
+from numpy.typing import NDArray
 
 from pipeline.evaluation.drawing import CLASS_COLORS, square, to_png
-from pipeline.evaluation.intervals import Interval, proportion
+from pipeline.evaluation.intervals import Interval, bootstrap_by_patient, proportion
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
-from tfrecords_builder.records import CLASS_NAMES
+from tfrecords_builder.records import CLASS_NAMES, PNEUMONIA
 
 HALF = 0.5
 
@@ -36,7 +36,9 @@ class AtThreshold:
     """Positive predictive value, at the prevalence of these images."""
     negative_predictive_value: Interval
     """Fraction of the images called NORMAL that are NORMAL, at the prevalence of these images."""
-    f1: float
+    balanced_accuracy: Interval
+    """Mean of sensitivity and specificity."""
+    f1: Interval
     """Harmonic mean of precision and sensitivity."""
 
 
@@ -58,23 +60,40 @@ def measure(predictions: Predictions) -> Thresholds:
 
 def at_threshold(predictions: Predictions, threshold: float) -> AtThreshold:
     """Measures one threshold: images with at least this probability are called PNEUMONIA."""
-    called = predictions.probabilities >= threshold
-    counts = confusion_matrix(predictions.labels.astype(bool), called, labels=[False, True]).ravel()
-    true_negatives, false_positives, false_negatives, true_positives = (int(count) for count in counts)
-    f1_denominator = 2 * true_positives + false_positives + false_negatives
+    called, is_pneumonia = predictions.probabilities >= threshold, predictions.labels == PNEUMONIA
+    patients = np.array(predictions.patients)
+
+    def fraction(right: NDArray[np.bool_], among: NDArray[np.bool_]) -> Interval:
+        return proportion(right[among], patients[among])
+
+    def balanced_accuracy(times: NDArray[np.float64]) -> float:
+        return (rate(called, is_pneumonia, times) + rate(~called, ~is_pneumonia, times)) / 2
+
+    def f1(times: NDArray[np.float64]) -> float:
+        denominator = times @ called + times @ is_pneumonia
+        return float(2 * (times @ (called & is_pneumonia)) / denominator) if denominator else math.nan
+
+    resampled = bootstrap_by_patient({"balanced_accuracy": balanced_accuracy, "f1": f1}, patients)
+    everything = np.ones_like(called)
     return AtThreshold(
         threshold=threshold,
-        true_positives=true_positives,
-        false_positives=false_positives,
-        true_negatives=true_negatives,
-        false_negatives=false_negatives,
-        accuracy=proportion(true_positives + true_negatives, len(called)),
-        sensitivity=proportion(true_positives, true_positives + false_negatives),
-        specificity=proportion(true_negatives, true_negatives + false_positives),
-        precision=proportion(true_positives, true_positives + false_positives),
-        negative_predictive_value=proportion(true_negatives, true_negatives + false_negatives),
-        f1=2 * true_positives / f1_denominator if f1_denominator else math.nan,
+        true_positives=int((called & is_pneumonia).sum()),
+        false_positives=int((called & ~is_pneumonia).sum()),
+        true_negatives=int((~called & ~is_pneumonia).sum()),
+        false_negatives=int((~called & is_pneumonia).sum()),
+        accuracy=fraction(called == is_pneumonia, everything),
+        sensitivity=fraction(called, is_pneumonia),
+        specificity=fraction(~called, ~is_pneumonia),
+        precision=fraction(is_pneumonia, called),
+        negative_predictive_value=fraction(~is_pneumonia, ~called),
+        **resampled,
     )
+
+
+def rate(hits: NDArray[np.bool_], among: NDArray[np.bool_], times: NDArray[np.float64]) -> float:
+    """The fraction of some images that are hits, if each image counts so often; NaN if none is left."""
+    total = float(times @ among)
+    return float(times @ (hits & among)) / total if total else math.nan
 
 
 def measure_part(subject: Subject) -> Part:

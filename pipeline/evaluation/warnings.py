@@ -24,7 +24,7 @@ def measure(predictions: Predictions) -> Warnings:
     """Counts the warnings."""
     warnings = np.array(predictions.warnings)
     return Warnings(
-        proportion(int((warnings != "").sum()), len(warnings)),
+        proportion(warnings != "", predictions.patients),
         {warning: int((warnings == warning).sum()) for warning in (NO_LUNGS, UNFAMILIAR)},
     )
 

@@ -18,7 +18,9 @@ from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 
 PICTURES = {
+    "calibration.png",
     "confusion.png",
+    "decision_curve.png",
     "gradcam_examples.png",
     "gradcam_mean.png",
     "precision_recall.png",

@@ -19,7 +19,9 @@ def test_rates_are_those_of_scikit_learn(predictions):
     assert ours.negative_predictive_value.value == pytest.approx(
         reference.precision_score(labels, called, pos_label=0)
     )
-    assert ours.f1 == pytest.approx(reference.f1_score(labels, called))
+    assert ours.f1.value == pytest.approx(reference.f1_score(labels, called))
+    assert ours.balanced_accuracy.value == pytest.approx(reference.balanced_accuracy_score(labels, called))
+    assert ours.f1.low < ours.f1.value < ours.f1.high
 
 
 def test_counts_at_half_are_those_of_scikit_learn(predictions):
