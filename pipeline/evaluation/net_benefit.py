@@ -98,15 +98,16 @@ def draw_curve(predictions: Predictions) -> bytes:
             for threshold in DRAWN_THRESHOLDS
         ],
     }
+    top = max(curves["call all"])
     figure, axes = square()
     for (name, values), color in zip(curves.items(), (CLASS_COLORS[PNEUMONIA], "0.5"), strict=True):
         axes.plot(DRAWN_THRESHOLDS, values, label=name, color=color)
     axes.axhline(0, color="0.8", linestyle=":", label="call none")
     axes.set(
-        xlabel="threshold: the probability from which on pneumonia is called",
+        xlabel="threshold probability",
         ylabel="net benefit",
         title="Decision curve",
-        ylim=(-0.1, None),
+        ylim=(-0.1 * top, 1.1 * top),
     )
     axes.legend()
     return to_png(figure)
