@@ -1,85 +1,90 @@
-"""The threshold that turns a probability into a label. A training chooses it on `val` and stores it."""
+"""`python -m pipeline.operating_point RUN [RECORDS]`: chooses the threshold again, without training."""
 
 import dataclasses
-import json
+from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
+import tyro
 
-FILE_NAME = "operating_point.json"
-DEFAULT_TARGET_SENSITIVITY = 0.97
+from pipeline.decision.operating_point import DEFAULT_TARGET_SENSITIVITY, OperatingPoint, Rule, RuleName
+from tfrecords_builder.cli import startup
+from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.options import optional
+from tfrecords_builder.records import Split
 
 
 @dataclasses.dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold, how it was chosen, and the sensitivity and specificity it reached on those images."""
+class OperatingPointConfig:
+    """Chooses the threshold of a finished run again: from which probability on an image is called PNEUMONIA.
 
-    threshold: float
-    """An image is labeled PNEUMONIA if its probability is at least this."""
-    target_sensitivity: float
-    """The sensitivity that was asked for, above 0 and at most 1."""
-    sensitivity: float
-    """The sensitivity that the threshold reached, 0 to 1."""
-    specificity: float
-    """The specificity that the threshold reached, 0 to 1."""
-    chosen_on: str
-    """The split that it was chosen on."""
-    rule: str
-    """How it was chosen, in words."""
-    labels_left_out: int = 0
-    """Number of images that were left out because their label seems wrong."""
-    threshold_with_all_labels: float | None = None
-    """The threshold that would have been chosen on all images, if some were left out."""
-
-    def to_json(self) -> str:
-        """The text of `operating_point.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "OperatingPoint":
-        """Reads what `to_json` wrote."""
-        return cls(**json.loads(text))
-
-
-def choose(
-    labels: NDArray[np.integer | np.floating],
-    probabilities: NDArray[np.floating],
-    target_sensitivity: float = DEFAULT_TARGET_SENSITIVITY,
-    chosen_on: str = "val",
-) -> OperatingPoint:
-    """Chooses the threshold of highest specificity whose sensitivity is at least the target.
-
-    The threshold lies halfway between the lowest probability that is labeled PNEUMONIA and the next lower
-    one. Rounding in another runtime then moves no image across it.
-
-    Args:
-        labels: shape (n,), 0 or 1, both present.
-        probabilities: shape (n,), 0 to 1.
-        target_sensitivity: above 0, at most 1.
-        chosen_on: names the images.
-
-    Returns:
-        The operating point.
-
-    Raises:
-        ValueError: if a class is missing.
+    It replaces RUN/operating_point.json, and prints the threshold before and the new one, with what they
+    reach. Evaluate and export the run again then. Without RECORDS the threshold is chosen on the images on
+    which the training chose it: on val, or on the out-of-fold predictions of a training in folds.
     """
-    from sklearn.metrics import roc_curve  # takes a second to load, and commands import this module
 
-    if len(np.unique(labels)) != 2:  # noqa: PLR2004 - two classes
-        raise ValueError(f"both classes are needed to choose a threshold. Received: {np.unique(labels)}")
-    false_positive_rate, true_positive_rate, thresholds = roc_curve(
-        labels, probabilities, drop_intermediate=False
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Run folder of a finished training; a path or a URL."""
+    records: Annotated[tyro.conf.Positional[str | None], optional("[RECORDS]")] = None
+    """Folder of other labeled records, for example of the hospital where the model is used; a path or a URL.
+    They must have been built with the same image size and border."""
+    split: Split = "val"
+    """Split of RECORDS."""
+    rule: RuleName = "sensitivity"
+    """What the threshold is chosen by. sensitivity: the highest specificity with at least the target
+    sensitivity. specificity: the highest sensitivity with at least the target specificity. youden: the
+    largest sum of both. cost: the lowest expected cost."""
+    target: float = DEFAULT_TARGET_SENSITIVITY
+    """The sensitivity or specificity that is asked for, above 0 and at most 1."""
+    confidence: Annotated[float | None, optional("FLOAT")] = None
+    """Choose the threshold so that the target holds with this confidence for other images of the same kind,
+    for example 0.95. By default it holds for the images that the threshold is chosen on."""
+    missed_cost: float = 10.0
+    """With the rule cost: what a missed pneumonia costs, in false alarms."""
+    prevalence: Annotated[float | None, optional("FLOAT")] = None
+    """With the rule cost: share of patients with pneumonia where the model is used. By default that of the
+    images."""
+    trust_labels: bool = False
+    """Also choose on images whose label seems wrong, of a training in folds."""
+    batch_size: int = 64
+    """Number of images that the model classifies at once, at least 1."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1. Received: {self.batch_size}")
+        self.as_rule()  # refuses numbers out of range
+
+    def as_rule(self) -> Rule:
+        """The rule that the options describe."""
+        return Rule(self.rule, self.target, self.confidence, self.missed_cost, self.prevalence)
+
+
+def main(config: OperatingPointConfig) -> None:
+    """Chooses, then prints both operating points."""
+    from pipeline.training.choose_again import choose_again
+
+    choice = choose_again(
+        config.run,
+        config.records,
+        config.split,
+        config.as_rule(),
+        trust_labels=config.trust_labels,
+        batch_size=config.batch_size,
     )
-    chosen = int(np.argmax(true_positive_rate >= target_sensitivity))
-    lowest_positive = float(thresholds[chosen])
-    below = probabilities[probabilities < lowest_positive]
-    next_lower = float(below.max()) if below.size else 0.0
-    return OperatingPoint(
-        threshold=(lowest_positive + next_lower) / 2,
-        target_sensitivity=target_sensitivity,
-        sensitivity=float(true_positive_rate[chosen]),
-        specificity=1 - float(false_positive_rate[chosen]),
-        chosen_on=chosen_on,
-        rule="highest specificity with sensitivity at least the target",
+    print(f"before: {_in_words(choice.before)}")  # noqa: T201
+    print(f"now:    {_in_words(choice.chosen)}")  # noqa: T201
+
+
+def _in_words(point: OperatingPoint) -> str:
+    sure = "" if point.confidence is None else f"; confidence that the target holds {point.confidence:.3f}"
+    return (
+        f"threshold {point.threshold:.4f}, sensitivity {point.sensitivity:.3f} and specificity "
+        f"{point.specificity:.3f} on {point.chosen_on} ({point.rule}){sure}"
+    )
+
+
+if __name__ == "__main__":
+    run(
+        main,
+        OperatingPointConfig,
+        "python -m pipeline.operating_point",
+        load=startup.load_keras_on_tensorflow,
     )

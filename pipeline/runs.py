@@ -19,8 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.operating_point import FILE_NAME as OPERATING_POINT
-from pipeline.operating_point import OperatingPoint
+from pipeline.decision.operating_point import FILE_NAME as OPERATING_POINT
+from pipeline.decision.operating_point import OperatingPoint
 from pipeline.suitability import reference
 from pipeline.suitability.reference import Reference
 from tfrecords_builder import Preprocessing, continuing, manifest, ownership, storage

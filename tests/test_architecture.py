@@ -22,6 +22,7 @@ FOLDERS = {
     "tfrecords_builder": {"audit", "building", "cli", "decoding", "lungs", "source"},
     "pipeline": {
         "benchmark",
+        "decision",
         "evaluation",
         "explanation",
         "input",
@@ -34,8 +35,8 @@ FOLDERS = {
     "serving": {"client", "config", "exporting", "load", "server"},
 }
 TOP_OF_PIPELINE = {
-    "train", "evaluate", "gradcam",  # commands
-    "dataset", "model", "augmentation", "operating_point", "runs",  # public functions, and the run folder
+    "train", "evaluate", "gradcam", "operating_point",  # commands
+    "dataset", "model", "augmentation", "runs",  # public functions, and the run folder
 }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline import operating_point, runs
+from pipeline import runs
+from pipeline.decision import operating_point
 from pipeline.training import folds
 from pipeline.training.settings import TrainConfig
 from tfrecords_builder import ownership, storage

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import operating_point
+from pipeline.decision import operating_point
+from pipeline.decision.operating_point import Rule
 from pipeline.evaluation.acquisition import CHANGES, change_images
 
 MOST_IMAGES = 2000
@@ -59,7 +60,7 @@ def score(
 
     images, labels = images[:MOST_IMAGES], labels[:MOST_IMAGES]
     unchanged = predict(images)
-    point = operating_point.choose(labels, unchanged, target_sensitivity)
+    point = operating_point.choose(labels, unchanged, Rule(target=target_sensitivity))
     changed = [predict(change_images(images, change)) for change in CHANGES.values()]
     versions = [unchanged, *changed]
     aucs = [float(roc_auc_score(labels, probabilities)) for probabilities in versions]

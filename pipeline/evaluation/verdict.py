@@ -26,21 +26,21 @@ class Verdict:
     """Sentences. If there is one, the model should not be used on such images."""
 
 
-def measure(auc: Interval, rates: AtThreshold, warned: Interval, target_sensitivity: float) -> Verdict:
+def measure(auc: Interval, rates: AtThreshold, warned: Interval, target_sensitivity: float | None) -> Verdict:
     """Looks for reasons against the use of a model.
 
     Args:
         auc: its AUC.
         rates: its rates at its operating point.
         warned: share of the images that it warns about.
-        target_sensitivity: the sensitivity that its threshold was chosen for.
+        target_sensitivity: the sensitivity that its threshold was chosen for; None if for none.
     """
     reasons = []
     if auc.value < LOWEST_AUC:
         reasons.append(f"It hardly tells PNEUMONIA from NORMAL here: AUC {auc}, where {CHANCE} is chance.")
     elif auc.low <= CHANCE:
         reasons.append(f"It is not shown to be better than chance here: AUC {auc}, where {CHANCE} is chance.")
-    if rates.sensitivity.high < target_sensitivity:
+    if target_sensitivity is not None and rates.sensitivity.high < target_sensitivity:
         reasons.append(
             f"It misses more PNEUMONIA images than it was meant to: sensitivity {rates.sensitivity}, where "
             f"its threshold was chosen for {target_sensitivity:g}."

@@ -3,7 +3,8 @@
 import json
 import logging
 
-from pipeline import operating_point, runs
+from pipeline import runs
+from pipeline.decision import operating_point
 from pipeline.training import history, saved_state
 from pipeline.training.recipe import MONITOR
 from pipeline.training.settings import TrainConfig

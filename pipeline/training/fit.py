@@ -8,8 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline import operating_point, runs
+from pipeline import runs
 from pipeline.dataset import data_order, steps_per_epoch
+from pipeline.decision import operating_point
+from pipeline.decision.operating_point import Rule
 from pipeline.input.arrays import load_arrays
 from pipeline.input.examples import refusing_damage
 from pipeline.input.reader import DataOrder
@@ -216,7 +218,7 @@ def choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
     """
     images, labels = load_arrays(config.records, "val")
     probabilities = model.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
-    point = operating_point.choose(np.asarray(labels), probabilities, config.target_sensitivity)
+    point = operating_point.choose(np.asarray(labels), probabilities, Rule(target=config.target_sensitivity))
     storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
     logger.info(
         "threshold %.4f: sensitivity %.3f, specificity %.3f on val",

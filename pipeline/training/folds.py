@@ -8,7 +8,9 @@ import dataclasses
 import json
 import logging
 
-from pipeline import operating_point, runs
+from pipeline import runs
+from pipeline.decision import operating_point
+from pipeline.decision.operating_point import Rule
 from pipeline.training import extension, fit, fold_records, label_report, out_of_fold
 from pipeline.training.averaged_model import average_models
 from pipeline.training.settings import Precision, TrainConfig
@@ -83,7 +85,7 @@ def _finish(config: TrainConfig, of_folds: list[str]) -> None:
     if members[0].reference is not None:  # the averaged model describes images by its first member
         members[0].reference.save(config.run)
     point = out_of_fold.choose_operating_point(
-        predicted, config.target_sensitivity, trust_labels=config.trust_labels
+        predicted, Rule(target=config.target_sensitivity), trust_labels=config.trust_labels
     )
     out_of_fold.write_table(config.run, predicted)
     label_report.write(config.run, of_folds, predicted, point)

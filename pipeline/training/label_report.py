@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from pipeline import pages, runs
+from pipeline.decision.operating_point import OperatingPoint
 from pipeline.input.arrays import load_arrays
-from pipeline.operating_point import OperatingPoint
 from pipeline.training.out_of_fold import OutOfFold
 from tfrecords_builder import storage
 from tfrecords_builder.records import CLASS_NAMES

@@ -1,15 +1,18 @@
 """What the models of all folds predict for the images that they were not trained with: `out_of_fold.csv`."""
 
+import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import operating_point, runs
+from pipeline import runs
+from pipeline.decision import operating_point
+from pipeline.decision.operating_point import OperatingPoint, Rule
 from pipeline.input.arrays import load_arrays, load_origins
-from pipeline.operating_point import OperatingPoint
 from pipeline.training import label_noise
 from tfrecords_builder import storage
 
@@ -53,20 +56,18 @@ def predict(records_of_folds: Sequence[str], models: Sequence[keras.Model], batc
     return OutOfFold(origins, np.concatenate(folds), all_labels, all_probabilities, suspicion)
 
 
-def choose_operating_point(
-    predicted: OutOfFold, target_sensitivity: float, *, trust_labels: bool
-) -> OperatingPoint:
+def choose_operating_point(predicted: OutOfFold, rule: Rule, *, trust_labels: bool) -> OperatingPoint:
     """Chooses the threshold, by default without the images whose label is suspicious.
 
     Args:
         predicted: the predictions of all folds.
-        target_sensitivity: above 0, at most 1.
+        rule: what it is chosen by.
         trust_labels: whether no image is left out.
     """
 
     def choose(chosen: NDArray[np.bool_], chosen_on: str) -> OperatingPoint:
         labels, probabilities = predicted.labels[chosen], predicted.probabilities[chosen]
-        return operating_point.choose(labels, probabilities, target_sensitivity, chosen_on=chosen_on)
+        return operating_point.choose(labels, probabilities, rule, chosen_on)
 
     suspicious = predicted.suspicion > 0
     on_all = choose(np.ones_like(suspicious), CHOSEN_ON)
@@ -88,3 +89,15 @@ def write_table(run: str, predicted: OutOfFold) -> None:
         for origin, fold, label, probability, sure in zip(predicted.origins, *columns, strict=True)
     ]
     storage.write(storage.join(run, runs.OUT_OF_FOLD), storage.to_csv(rows))
+
+
+def read_table(run: str) -> OutOfFold:
+    """Reads `out_of_fold.csv` of a run folder."""
+    rows = list(csv.DictReader(io.StringIO(storage.read(storage.join(run, runs.OUT_OF_FOLD)))))
+    return OutOfFold(
+        origins=[{name: row[name] for name in ("source", "patient", "subtype")} for row in rows],
+        folds=np.array([int(row["fold"]) for row in rows]),
+        labels=np.array([int(row["label"]) for row in rows]),
+        probabilities=np.array([float(row["probability"]) for row in rows]),
+        suspicion=np.array([float(row["suspicion"]) for row in rows]),
+    )

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from pipeline.decision.operating_point import DEFAULT_TARGET_SENSITIVITY
 from pipeline.input.cache import Cache
-from pipeline.operating_point import DEFAULT_TARGET_SENSITIVITY
 
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 """A Keras dtype policy. The mixed ones compute in 16 bits and keep the weights in float32."""

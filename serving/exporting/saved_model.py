@@ -4,7 +4,8 @@ import hashlib
 
 import tensorflow as tf
 
-from pipeline import operating_point, runs
+from pipeline import runs
+from pipeline.decision import operating_point
 from pipeline.runs import Run
 from serving.exporting.warm_up import write_warm_up
 from serving.names import EXTRA_ASSETS

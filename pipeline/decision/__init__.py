@@ -1,0 +1,1 @@
+"""From probability to label: the operating point, and how it is chosen."""
