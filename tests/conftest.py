@@ -15,6 +15,7 @@ from tests.small_run import bright_spots, quick_training
 from tfrecords_builder.cli import startup
 
 if TYPE_CHECKING:
+    from pipeline.evaluation.evaluate import Evaluation
     from serving.server.assembly import Ports
 
 startup.silence_native_logs()  # as every command does, before any test loads TensorFlow
@@ -65,6 +66,14 @@ def finished_run(records, tmp_path_factory) -> str:
     run = str(tmp_path_factory.mktemp("runs") / "run")
     train(quick_training(records, run))
     return run
+
+
+@pytest.fixture(scope="session")
+def evaluation(finished_run, records) -> "Evaluation":
+    """An evaluation of the finished run on its test split."""
+    from pipeline.evaluation.evaluate import evaluate
+
+    return evaluate(finished_run, records)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ FOLDERS = {
     "tfrecords_builder": {"audit", "building", "cli", "decoding", "lungs", "source"},
     "pipeline": {
         "benchmark",
+        "comparison",
         "decision",
         "evaluation",
         "explanation",
@@ -35,7 +36,7 @@ FOLDERS = {
     "serving": {"client", "config", "exporting", "load", "server"},
 }
 TOP_OF_PIPELINE = {
-    "train", "evaluate", "gradcam", "operating_point",  # commands
+    "train", "evaluate", "gradcam", "operating_point", "compare",  # commands
     "dataset", "model", "augmentation", "runs",  # public functions, and the run folder
 }  # fmt: skip
 

@@ -7,6 +7,8 @@ without TensorFlow, which takes seconds to load.
 import contextlib
 import csv
 import io
+import json
+import math
 import os
 import re
 import shutil
@@ -299,6 +301,20 @@ def read_with(path: str, load: Callable[[str], LoadedT]) -> LoadedT:
         local = Path(folder) / path.rpartition("/")[2]
         tf.io.gfile.copy(path, str(local))
         return load(str(local))
+
+
+def to_json(value: Any) -> str:
+    """JSON text with a line end. NaN, which JSON does not have, becomes null."""
+    return json.dumps(null_for_nan(value), indent=2) + "\n"
+
+
+def null_for_nan(value: Any) -> Any:
+    """The same value with None for NaN, in nested dictionaries and lists too."""
+    if isinstance(value, dict):
+        return {key: null_for_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [null_for_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

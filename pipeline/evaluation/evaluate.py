@@ -1,8 +1,6 @@
 """Measures a run on a split of records and writes `RUN/evaluation/<name>-<split>/`."""
 
 import dataclasses
-import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,31 +132,25 @@ def _refuse_records_that_do_not_fit(run: Run, content: Manifest, records: str, s
 
 
 def collect_metrics(parts: Sequence[Part]) -> dict[str, Any]:
-    """What `metrics.json` holds: the figures of all parts, with null for NaN, which JSON does not have.
+    """What `metrics.json` holds: the figures of all parts, with None for NaN.
 
     Raises:
         ValueError: if two parts have a figure of the same name.
     """
     metrics: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     for part in parts:
-        figures = _null_for_nan(dataclasses.asdict(part.figures))
+        figures = storage.null_for_nan(dataclasses.asdict(part.figures))
         if repeated := metrics.keys() & figures.keys():
             raise ValueError(f"part {part.name!r} repeats the keys {sorted(repeated)} of another part")
         metrics |= figures
     return metrics
 
 
-def _null_for_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _null_for_nan(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def _write(
     folder: str, subject: Subject, parts: Sequence[Part], metrics: dict[str, Any], content: Manifest
 ) -> None:
     storage.write(storage.join(folder, manifest.FILE_NAME), content.to_json())
-    storage.write(storage.join(folder, METRICS), json.dumps(metrics, indent=2) + "\n")
+    storage.write(storage.join(folder, METRICS), storage.to_json(metrics))
     storage.write(storage.join(folder, PREDICTIONS), subject.predictions.to_csv())
     for part in parts:
         for name, png in part.pictures.items():

@@ -3,7 +3,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from pipeline.evaluation.evaluate import Evaluation, evaluate
 from pipeline.evaluation.predictions import Predictions
 
 
@@ -35,9 +34,3 @@ def predictions(make_predictions) -> Predictions:
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 2, 120)
     return make_predictions(labels, np.clip(0.4 * labels + generator.uniform(0, 0.6, 120), 0, 1), 0.45)
-
-
-@pytest.fixture(scope="session")
-def evaluation(finished_run, records) -> Evaluation:
-    """An evaluation of the finished run on its test split."""
-    return evaluate(finished_run, records)
