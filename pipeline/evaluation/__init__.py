@@ -1,6 +1,6 @@
 """Measures a finished run on a split; `evaluate.evaluate` is the way in.
 
-Each part of an evaluation is one module (`discrimination`, `thresholds`, `subtypes`, ...) and one template of
-the same name. To add a part, write both and add the module to `PARTS` in `evaluate.py`. `part.py` says what a
+Each part of an evaluation is one module (`discrimination`, `thresholds`, ...) and one template of the same
+name. To add a part, write both and add the module to `PARTS` in `evaluate.py`. `part.py` says what a
 part is given and what it returns.
 """

@@ -44,10 +44,7 @@ def proportion(hits: NDArray[np.bool_], patients: Sequence[str] | NDArray[np.str
     """The fraction of the images that are hits, with an interval that allows for images of one patient.
 
     It is Wilson's score interval ("Probable Inference, the Law of Succession, and Statistical Inference",
-    JASA 1927) of so many independent images as carry the same information (Rao and Scott, "A Simple Method
-    for the Analysis of Clustered Binary Data", Biometrics 1992): the number of images divided by the variance
-    of the fraction between patients over its binomial variance. If all images are hits or none is, it is the
-    number of patients.
+    JASA 1927) of as many independent images as `effective_images` says.
 
     Args:
         hits: (images,).
@@ -55,18 +52,52 @@ def proportion(hits: NDArray[np.bool_], patients: Sequence[str] | NDArray[np.str
     """
     if not len(hits):
         return UNDEFINED
-    _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    images, found = np.bincount(patient), np.bincount(patient, hits)
-    value = float(np.mean(hits))
-    effective = float(len(images))
-    if 0 < value < 1:
-        between = ((found - value * images) ** 2).sum() / len(hits)
-        effective = len(hits) / max(1.0, between / (value * (1 - value)))
+    value, effective = float(np.mean(hits)), effective_images(hits, patients)
     z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
     center = value + z * z / (2 * effective)
     half = z * math.sqrt(value * (1 - value) / effective + (z / (2 * effective)) ** 2)
     scale = 1 + z * z / effective
     return Interval(value, max(0.0, (center - half) / scale), min(1.0, (center + half) / scale))
+
+
+def effective_images(hits: NDArray[np.bool_], patients: Sequence[str] | NDArray[np.str_]) -> float:
+    """How many independent images tell as much of the fraction of hits.
+
+    Rao and Scott, "A Simple Method for the Analysis of Clustered Binary Data", Biometrics 1992: the number of
+    images divided by the variance of the fraction between patients over its binomial variance. If all images
+    are hits or none is, it is the number of patients.
+    """
+    _, patient = np.unique(np.asarray(patients), return_inverse=True)
+    images, found, value = np.bincount(patient), np.bincount(patient, hits), float(np.mean(hits))
+    if not 0 < value < 1:
+        return float(len(images))
+    between = float(((found - value * images) ** 2).sum()) / len(hits)
+    return len(hits) / max(1.0, between / (value * (1 - value)))
+
+
+def p_value_of_difference(
+    hits: NDArray[np.bool_], group: NDArray[np.bool_], patients: NDArray[np.str_]
+) -> float:
+    """The two-sided p-value of the difference between the fractions of hits in a group and outside.
+
+    It is Fisher's exact one, of as many independent images as `effective_images` says.
+
+    Args:
+        hits: (images,).
+        group: which images are in the group, (images,).
+        patients: the patient of each image, (images,).
+
+    Returns:
+        The p-value; NaN if all images are in the group, or none is.
+    """
+    if not len(group) or group.all() or not group.any():
+        return math.nan
+    table = []
+    for side in (group, ~group):
+        effective = effective_images(hits[side], patients[side])
+        found = round(float(hits[side].mean()) * effective)
+        table.append([found, round(effective) - found])
+    return float(stats.fisher_exact(table).pvalue)
 
 
 def bootstrap_by_patient(

@@ -47,7 +47,7 @@ def test_figures_are_those_of_the_models_predictions(evaluation, folder, finishe
     assert measured["at_operating_point"]["true_positives"] == int(found[labels == 1].sum())
     assert measured["images"] == {"NORMAL": 20, "PNEUMONIA": 20}
     assert measured["robustness"]["as it is"]["auc"] == measured["over_thresholds"]["auc"]["value"]
-    assert set(measured["sensitivity_of_subtype"]) == {"virus"}
+    assert set(measured["subgroups"]["subtype"]) == {"virus"}
 
 
 def test_every_prediction_is_written_with_its_source(folder, records):

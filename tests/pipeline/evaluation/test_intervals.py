@@ -111,5 +111,30 @@ def test_of_many_intervals_of_auc_95_percent_hold_the_truth(monkeypatch):
     assert 0.93 <= held / simulations <= 0.97
 
 
+def test_one_image_a_patient_has_fishers_p_value():
+    hits, group = np.arange(60) % 4 == 0, np.arange(60) < 20
+    hits[:10] = True
+
+    p_value = intervals.p_value_of_difference(hits, group, patients_of(60, 1))
+
+    table = [[int((hits & side).sum()), int((~hits & side).sum())] for side in (group, ~group)]
+    assert p_value == pytest.approx(stats.fisher_exact(table).pvalue)
+
+
+def test_images_of_a_patient_that_are_alike_add_no_evidence():
+    hits, group = np.arange(30) % 3 == 0, np.arange(30) < 10
+    hits[:5] = True
+    once = intervals.p_value_of_difference(hits, group, patients_of(30, 1))
+
+    thrice = intervals.p_value_of_difference(np.repeat(hits, 3), np.repeat(group, 3), patients_of(90, 3))
+
+    assert thrice == pytest.approx(once)
+
+
+def test_a_group_of_all_images_differs_from_nothing():
+    hits = np.arange(4) < 2
+    assert math.isnan(intervals.p_value_of_difference(hits, np.ones(4, bool), patients_of(4, 1)))
+
+
 def test_the_text_of_an_interval():
     assert str(Interval(0.95, 0.9, 1.0)) == "0.950 (0.900 to 1.000)"

@@ -33,7 +33,8 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def documented_key(path: str) -> str:
     """The key in the document: a placeholder stands for a name that depends on the data."""
     path = re.sub(r"^images\.\w+$", "images.<class>", path)
-    path = re.sub(r"^sensitivity_of_subtype\.\w+$", "sensitivity_of_subtype.<subtype>", path)
+    path = re.sub(r"^subgroups\.\w+\.[\w ]+\.", "subgroups.<kind>.<group>.", path)
+    path = re.sub(r"(?<=\.images\.)\w+$", "<class>", path)
     path = re.sub(r"^robustness\..*\.(\w+)$", r"robustness.<change>.\1", path)
     path = re.sub(r"^heat_in_lungs\.[^.]+\.", "heat_in_lungs.<group>.", path)
     path = re.sub(r"^exchange\.[^.]+\.", "exchange.<region>.", path)

@@ -1,0 +1,152 @@
+"""Whether the model is worse for some images than for others: by subtype, by acquisition, by warning."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.curves import Curves
+from pipeline.evaluation.intervals import (
+    UNDEFINED,
+    Interval,
+    bootstrap_by_patient,
+    p_value_of_difference,
+    proportion,
+)
+from pipeline.evaluation.part import Part, Subject
+from pipeline.evaluation.predictions import Predictions
+from tfrecords_builder.records import PNEUMONIA
+
+SIGNIFICANCE = 0.05
+TERCILES = ("low", "middle", "high")
+
+QUANTITIES: Mapping[str, Callable[[NDArray[np.uint8]], float]] = {
+    "brightness": lambda image: float(image.mean()),
+    "contrast": lambda image: float(image.std()),
+    "sharpness": lambda image: float(cv2.Laplacian(image, cv2.CV_64F).std()),
+}
+"""How an image (side, side, 1) was acquired, as a number: mean and standard deviation of its gray levels, and
+the standard deviation of its Laplacian."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Subgroup:
+    """The figures of some of the images, at the operating point."""
+
+    images: dict[str, int]
+    """Number of images by class name."""
+    auc: Interval
+    """Not defined if a class is missing."""
+    sensitivity: Interval
+    specificity: Interval
+    sensitivity_p_value: float
+    """Of the difference between its sensitivity and that of all other images: Fisher's exact one, adjusted
+    for the number of differences that are tested (Holm, Scandinavian Journal of Statistics 1979). NaN if one
+    of the two is not defined."""
+    specificity_p_value: float
+    """The same of its specificity."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether one of the differences is beyond chance."""
+        return min(_or_one(self.sensitivity_p_value), _or_one(self.specificity_p_value)) < SIGNIFICANCE
+
+
+@dataclasses.dataclass(frozen=True)
+class Subgroups:
+    """The figures of this part."""
+
+    subgroups: dict[str, dict[str, Subgroup]]
+    """By what the images are divided by, and by the name of the group."""
+
+
+def measure(predictions: Predictions, images: NDArray[np.uint8]) -> Subgroups:
+    """Measures all groups.
+
+    Args:
+        predictions: what the run predicts.
+        images: (n, side, side, 1), 0 to 255, in the same order.
+    """
+    groups = divide(predictions, images)
+    p_values = iter(
+        adjust(_p_values(predictions, [mask for masks in groups.values() for mask in masks.values()]))
+    )
+    return Subgroups(
+        {
+            kind: {
+                name: _measure_group(predictions, mask, next(p_values), next(p_values))
+                for name, mask in masks.items()
+            }
+            for kind, masks in groups.items()
+        }
+    )
+
+
+def divide(predictions: Predictions, images: NDArray[np.uint8]) -> dict[str, dict[str, NDArray[np.bool_]]]:
+    """Which images are in each group, (n,), by what they are divided by and by the name of the group."""
+    subtypes, warned = np.array(predictions.subtypes), np.array(predictions.warnings) != ""
+    groups = {"subtype": {str(subtype): subtypes == subtype for subtype in np.unique(subtypes) if subtype}}
+    for name, quantity in QUANTITIES.items():
+        values = np.array([quantity(image) for image in images])
+        tercile = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
+        groups[name] = {tercile_name: tercile == number for number, tercile_name in enumerate(TERCILES)}
+    groups["warning"] = {"warned": warned, "not warned": ~warned}
+    return {
+        kind: {name: mask for name, mask in masks.items() if mask.any()}
+        for kind, masks in groups.items()
+        if any(mask.any() for mask in masks.values())
+    }
+
+
+def adjust(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjustment of several p-values; those that are NaN are not counted."""
+    adjusted, order = list(p_values), [int(position) for position in np.argsort(p_values)]
+    defined = [position for position in order if not math.isnan(p_values[position])]
+    largest = 0.0
+    for rank, position in enumerate(defined):
+        largest = max(largest, min(1.0, (len(defined) - rank) * p_values[position]))
+        adjusted[position] = largest
+    return adjusted
+
+
+def _p_values(predictions: Predictions, masks: Sequence[NDArray[np.bool_]]) -> list[float]:
+    """For each group the p-values of its sensitivity and of its specificity, not adjusted."""
+    called, is_pneumonia = predictions.called_pneumonia, predictions.labels == PNEUMONIA
+    patients = np.array(predictions.patients)
+    return [
+        p_value_of_difference(called[among], mask[among], patients[among])
+        for mask in masks
+        for among in (is_pneumonia, ~is_pneumonia)
+    ]
+
+
+def _measure_group(
+    predictions: Predictions, mask: NDArray[np.bool_], sensitivity_p_value: float, specificity_p_value: float
+) -> Subgroup:
+    is_pneumonia, called = predictions.labels == PNEUMONIA, predictions.called_pneumonia
+    patients = np.array(predictions.patients)
+    positive, negative = mask & is_pneumonia, mask & ~is_pneumonia
+    auc = UNDEFINED
+    if positive.any() and negative.any():
+        curves = Curves(predictions.labels[mask], predictions.probabilities[mask])
+        auc = bootstrap_by_patient({"auc": curves.auc}, patients[mask])["auc"]
+    return Subgroup(
+        images={"NORMAL": int(negative.sum()), "PNEUMONIA": int(positive.sum())},
+        auc=auc,
+        sensitivity=proportion(called[positive], patients[positive]),
+        specificity=proportion(~called[negative], patients[negative]),
+        sensitivity_p_value=sensitivity_p_value,
+        specificity_p_value=specificity_p_value,
+    )
+
+
+def _or_one(p_value: float) -> float:
+    return 1.0 if math.isnan(p_value) else p_value
+
+
+def measure_part(subject: Subject) -> Part:
+    """The figures, without pictures."""
+    return Part("subgroups", measure(subject.predictions, subject.images))
