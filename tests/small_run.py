@@ -122,6 +122,6 @@ def quick_training(records: str, run: str, **settings) -> TrainConfig:
         "learning_rate": 1e-2,
         "ema": 0.8,
         "precision": "float32",
-        "model": ModelConfig(filters=(4, 8), dense_units=(8,), dropout=0.2),
+        "model": ModelConfig(filters=(4, 8), convolutions=1, dense_units=(8,), dropout=0.2),
     }
     return TrainConfig(records=records, run=run, **defaults | settings)

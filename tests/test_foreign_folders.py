@@ -196,8 +196,8 @@ def test_a_run_with_files_of_the_user_is_continued(command, copy, records):
 
     code, out, _ = command(
         "pipeline.train", records, run, "--epochs", 6, "--batch-size", 16, "--learning-rate", 1e-2,
-        "--ema", 0.8, "--precision", "float32", "--model.filters", 4, 8, "--model.dense-units", 8,
-        "--model.dropout", 0.2,
+        "--ema", 0.8, "--precision", "float32", "--model.filters", 4, 8, "--model.convolutions", 1,
+        "--model.dense-units", 8, "--model.dropout", 0.2,
     )  # fmt: skip
 
     assert (code, out) == (0, f"{run}\n")

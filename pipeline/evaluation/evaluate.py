@@ -91,7 +91,7 @@ def evaluate(
         UserError: if the run is not finished, if the records do not fit it, or if the folder holds the
             evaluation of other records, or files that no evaluation wrote.
     """
-    folder = storage.join(run_folder, runs.EVALUATION, f"{name or _name_of(records)}-{split}")
+    folder = storage.join(run_folder, runs.EVALUATION, f"{name or name_of(records)}-{split}")
     refuse_unknown_files(folder, runs.EVALUATION_FILES)
     run = runs.load(run_folder)
     storage.check_writable(folder)
@@ -108,8 +108,8 @@ def evaluate(
     return Evaluation(metrics, summary, storage.join(folder, PAGE))
 
 
-def _name_of(records: str) -> str:
-    """The name of a folder, without characters that are awkward in the name of another one."""
+def name_of(records: str) -> str:
+    """The name of a records folder, without characters that are awkward in the name of another folder."""
     path = records.rstrip("/") if storage.is_url(records) else str(Path(records).resolve())
     return re.sub(rf"[^{runs.EVALUATION_NAME_CHARACTERS}]+", "_", path.rpartition("/")[2])
 

@@ -36,7 +36,7 @@ def test_a_process_that_is_killed_after_an_epoch_is_continued_to_the_same_weight
     command = [
         sys.executable, "-m", "pipeline.train", records, broken, "--epochs", "6", "--batch-size", "16",
         "--learning-rate", "1e-2", "--ema", "0.8", "--precision", "float32", "--model.filters", "4", "8",
-        "--model.dense-units", "8", "--model.dropout", "0.2",
+        "--model.convolutions", "1", "--model.dense-units", "8", "--model.dropout", "0.2",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     state = Path(broken) / "checkpoint" / "latest.json"
