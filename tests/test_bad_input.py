@@ -180,7 +180,9 @@ def test_a_target_that_cannot_be_written(writing, name, target):
     assert [(path.name, path.read_text()) for path in Path().iterdir()] == [("file", "mine")]
 
 
-@pytest.mark.parametrize("name", WRITING)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "search")) for name in WRITING]
+)
 def test_a_target_without_space(writing, name):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096 if name in {"audit", "synthesize"} else 16384, limits[1]))

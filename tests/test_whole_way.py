@@ -32,7 +32,7 @@ def some_real_xrays(real_xrays, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("images", ["source", "some_real_xrays"])
+@pytest.mark.parametrize("images", ["source", pytest.param("some_real_xrays", marks=pytest.mark.slow)])
 def test_the_served_probability_is_the_evaluated_one(images, request, tmp_path):
     source = request.getfixturevalue(images)
     records, run, models = (str(tmp_path / name) for name in ("records", "run", "models"))

@@ -113,6 +113,7 @@ def test_a_killed_search_keeps_its_epochs_and_its_precision(interrupted, monkeyp
     assert runs.load(interrupted.run).config["precision"] == "auto"
 
 
+@pytest.mark.slow
 def test_killed_or_not_the_trials_and_the_winner_are_the_same(records, tmp_path, monkeypatch):
     def run_of(name, *, kill_at=()):
         config = quick_search(records, tmp_path / name, max_trials=2, trial_epochs=2)

@@ -94,7 +94,15 @@ def test_a_network_too_deep_for_the_images_is_refused_and_does_not_count(records
     assert "images of at least 256 pixels" in "".join(reasons(tmp_path / "run").values())
 
 
-def test_too_many_weights_are_refused_before_anything_is_trained(records, tmp_path):
+def test_too_many_weights_are_refused_before_anything_is_trained(records, tmp_path, monkeypatch):
+    pretend_to_train(monkeypatch, [0.5, 0.4])
+    pretended = trials.trial.run
+
+    def check_size_and_pretend(config, conditions, **kwargs):
+        limits.check_size(config, 32, conditions.max_params)
+        return pretended(config, conditions, **kwargs)
+
+    monkeypatch.setattr(trials.trial, "run", check_size_and_pretend)
     config = quick_search(records, tmp_path / "run", max_trials=2, trial_epochs=1, max_params=1000)
 
     rows = search(config)

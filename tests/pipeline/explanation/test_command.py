@@ -23,6 +23,6 @@ def test_the_command_writes_a_picture_for_each_image(finished_run, tmp_path, cap
 
     gradcam.main(gradcam.GradcamConfig(finished_run, tuple(paths), output=str(tmp_path / "out")))
 
-    pictures = [line.split("\t")[-1] for line in capsys.readouterr().out.splitlines()]
+    pictures = [line.split("\t")[3] for line in capsys.readouterr().out.splitlines()]
     assert len(pictures) == 2
     assert all(cv2.imread(picture).shape[0] > 512 for picture in pictures)

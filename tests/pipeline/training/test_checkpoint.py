@@ -63,7 +63,7 @@ def uninterrupted(request, records, tmp_path_factory) -> tuple[str, str]:
     return request.param, run
 
 
-@pytest.mark.parametrize("saves", [2, 9])
+@pytest.mark.parametrize("saves", [pytest.param(2, marks=pytest.mark.slow), 9])
 def test_killed_within_an_epoch_it_takes_the_remaining_batches_and_no_others(
     uninterrupted, records, tmp_path, monkeypatch, saves
 ):
@@ -92,7 +92,7 @@ def test_killed_within_an_epoch_it_takes_the_remaining_batches_and_no_others(
 
 
 @pytest.mark.parametrize("uninterrupted", ["ram"], indirect=True)
-@pytest.mark.parametrize("last_write", [".weights.h5", "latest.json"])
+@pytest.mark.parametrize("last_write", [pytest.param(".weights.h5", marks=pytest.mark.slow), "latest.json"])
 def test_killed_between_the_writes_of_the_last_epoch_it_leaves_the_same_run(
     uninterrupted, records, tmp_path, monkeypatch, last_write
 ):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pipeline import runs
 from pipeline.input.arrays import load_arrays
@@ -28,6 +29,7 @@ train(quick_training(*sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_two_devices_train_the_same_run_folder(write_records, tmp_path):
     records = write_records({"train": 91, "val": 40})  # the last batch of an epoch has 11 images
     run = str(tmp_path / "run")

@@ -87,7 +87,7 @@ def test_an_extension_that_is_killed_leaves_an_unfinished_run_and_is_continued(r
     assert [row["epoch"] for row in history_of(run)] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("epochs", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_unfinished_training_takes_another_number_of_epochs(records, tmp_path, monkeypatch, epochs):
     run = tmp_path / "run"
     with monkeypatch.context() as context:

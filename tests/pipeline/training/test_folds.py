@@ -116,6 +116,7 @@ def test_the_same_command_trains_nothing_more(trained, records, caplog):
     assert (trained / "model.keras").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_fold_it_goes_on_there(trained, records, tmp_path, monkeypatch):
     config = quick_training(records, str(tmp_path / "run"), folds=FOLDS, epochs=1)
     train = fit.train
