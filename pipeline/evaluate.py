@@ -18,9 +18,9 @@ class EvaluateConfig:
     """Measures how well a trained model classifies the images of one split.
 
     Prints the main figures. Writes to RUN/evaluation/NAME-SPLIT/: report.html (a page with all figures and
-    pictures), metrics.json (all figures), predictions.csv (one row for each image), and the pictures as PNG
-    files. The records may be others than those that the model was trained with, for example of another
-    hospital.
+    pictures), metrics.json (all figures), predictions.csv (one row for each image), model_card.md (for a
+    model hub), and the pictures as PNG files. The records may be others than those that the model was
+    trained with, for example of another hospital.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]

@@ -57,6 +57,7 @@ EVALUATION_FILES = OwnedFiles(
         r"metrics\.json": b'"schema_version"',
         r"predictions\.csv": b"^source,patient,",
         r"report\.html": b"<title>Evaluation of ",
+        r"model_card\.md": b"name: pneumonia-classifier",
         r"\w+\.png": PNG_SIGNATURE + b"|tEXtSoftware\0Matplotlib",
     },
 )

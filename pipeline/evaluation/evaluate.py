@@ -13,6 +13,7 @@ from pipeline.evaluation import (
     discrimination,
     exchanges,
     explanations,
+    model_card,
     net_benefit,
     page,
     prevalence,
@@ -155,4 +156,6 @@ def _write(
     for part in parts:
         for name, png in part.pictures.items():
             storage.write(storage.join(folder, name), png)
+    card = model_card.render(subject, parts, manifest.load(subject.run.folder), folder.rpartition("/")[2])
+    storage.write(storage.join(folder, model_card.FILE_NAME), card)
     storage.write(storage.join(folder, PAGE), page.render(subject, parts))

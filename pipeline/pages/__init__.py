@@ -19,7 +19,7 @@ def environment(package: str) -> jinja2.Environment:
     loaders = [jinja2.PackageLoader(name, ".") for name in (package, __name__)]
     made = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html.jinja"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import pytest
 import tensorflow as tf
+import yaml
 from sklearn.metrics import roc_auc_score
 
 from pipeline import runs
@@ -70,6 +71,19 @@ def test_the_page_needs_no_file_beside_it_and_says_that_it_is_no_medical_device(
     assert all(cv2.imread(str(folder / name)) is not None for name in PICTURES)
 
 
+def test_the_model_card_has_what_model_hubs_read(evaluation, folder):
+    _, fields, text = (folder / "model_card.md").read_text().split("---\n", 2)
+
+    result = yaml.safe_load(fields)["model-index"][0]["results"][0]
+    assert result["dataset"] == {"name": folder.name, "type": "chest-x-ray", "split": "test"}
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values["roc_auc"] == pytest.approx(evaluation.metrics["over_thresholds"]["auc"]["value"], abs=1e-4)
+    sensitivity = evaluation.metrics["at_operating_point"]["sensitivity"]["value"]
+    assert values["recall"] == pytest.approx(sensitivity, abs=1e-4)
+    assert "not a medical device" in text
+    assert "| train | 48 | 48 | 96 |" in text
+
+
 def test_run_and_records_behind_urls_give_the_same_evaluation(evaluation, finished_run, records):
     run_url, records_url = "ram://evaluated/run", "ram://evaluated/records"
     copy_to_url(Path(finished_run), run_url)
@@ -80,7 +94,7 @@ def test_run_and_records_behind_urls_give_the_same_evaluation(evaluation, finish
 
     of_test = f"{run_url}/evaluation/records-test"
     assert from_urls.page == f"{of_test}/report.html"
-    files = {"dataset.json", "metrics.json", "predictions.csv", "report.html"} | PICTURES
+    files = {"dataset.json", "metrics.json", "model_card.md", "predictions.csv", "report.html"} | PICTURES
     assert set(tf.io.gfile.listdir(of_test)) == files
     written = json.loads(storage.read(f"{of_test}/metrics.json"))
     assert written == from_urls.metrics
