@@ -98,6 +98,7 @@ def test_an_explanation_has_a_cost(models):
     assert cost.ratio == cost.explanation / cost.prediction
 
 
+@pytest.mark.slow
 def test_the_cost_of_explanations_is_printed(models_with_padded_version, capsys):
     explanation.main(ExplanationConfig(models_with_padded_version, batch_size=2, repeats=1, sizes=SMALL))
 

@@ -98,6 +98,7 @@ def interrupted(records, tmp_path, monkeypatch) -> SearchConfig:
     return config
 
 
+@pytest.mark.slow
 def test_a_killed_search_keeps_its_epochs_and_its_precision(interrupted, monkeypatch):
     epochs, in_precision = [], []
     check, build = trial._CheckClock.on_epoch_end, fit.build_classifier

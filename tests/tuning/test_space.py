@@ -28,7 +28,9 @@ def drawn(preset, seed):
     return {hp.name: hp.random_sample(1000 * seed + number) for number, hp in enumerate(choices.space)}
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize(
+    "seed", [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 30))]
+)
 def test_a_random_point_is_a_network_that_explains_itself(seed):
     config = training_config(BASE, drawn("wide", seed)).model
     attention = "lungs" if seed % 2 else "none"

@@ -69,6 +69,7 @@ def test_a_run_leaves_a_table_a_json_and_a_chart(tiny, capsys, tmp_path):
     assert (tmp_path / "out" / report.CHART).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_given_records_and_stages_are_what_is_measured(tiny, capsys, write_records):
     records = write_records({"train": 40}, encoding="png")
 

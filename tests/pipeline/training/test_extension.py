@@ -74,6 +74,7 @@ def test_more_epochs_extend_a_finished_training_by_the_schedule_of_the_new_numbe
     assert json.loads((run / "config.json").read_text())["epochs"] == 4
 
 
+@pytest.mark.slow
 def test_an_extension_that_is_killed_leaves_an_unfinished_run_and_is_continued(run, records, monkeypatch):
     with monkeypatch.context() as context:
         killed_after(context, 3)
