@@ -128,9 +128,11 @@ def _head(features: Any, config: ModelConfig, layers: Layers) -> Any:
     """Global pooling, dropout and the dense layers, the last of which is LOGIT."""
     pooled = []
     if config.pooling != "max":
-        pooled.append(keras.layers.GlobalAveragePooling2D(dtype=layers.policy, name="average")(features))
+        pooled.append(
+            keras.layers.GlobalAveragePooling2D(dtype=layers.policy, name="pooled_average")(features)
+        )
     if config.pooling != "average":
-        pooled.append(keras.layers.GlobalMaxPooling2D(dtype=layers.policy, name="max")(features))
+        pooled.append(keras.layers.GlobalMaxPooling2D(dtype=layers.policy, name="pooled_max")(features))
     x = pooled[0]
     if len(pooled) > 1:
         x = keras.layers.Concatenate(dtype=layers.policy, name="pooled")(pooled)

@@ -53,6 +53,16 @@ def test_no_convolution_of_one_pixel_has_a_stride(stem_stride, downsampling):
     assert set(strides.values()) == {(1, 1)}
 
 
+def test_names_of_layers_are_none_that_keras_gives_itself():
+    """Keras numbers its own names from the beginning in each process: max, max_1, ..."""
+    keras.backend.clear_session()
+    config = ModelConfig(filters=(4, 6), channel_weights="cbam", pooling="both", attention="lungs")
+
+    model = build_model(config, 32)
+
+    assert len({operation.name for operation in model.operations}) == len(model.operations)
+
+
 def test_the_seed_decides_the_weights():
     def weights(seed):
         return build_model(ModelConfig(filters=(4, 8)), image_size=32, seed=seed).get_weights()

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -97,7 +98,9 @@ def test_a_chief_that_is_killed_continues_with_its_workers_trials(records, tmp_p
 
 @pytest.mark.slow
 def test_a_chief_and_a_worker_that_are_started_by_hand(records, tmp_path):
-    port = str(parallel._free_port())
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = str(found.getsockname()[1])
     oracle = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
     chief = start(records, tmp_path / "run", KERASTUNER_TUNER_ID="chief", **oracle)
     wait_for(tmp_path / "run/search/settings.json")
