@@ -26,7 +26,7 @@ from tfrecords_builder.decoding.headers.bmp import PALETTE_COLORS, BmpHeader
 from tfrecords_builder.decoding.headers.jpeg import JpegHeader, has_readable_end
 from tfrecords_builder.decoding.headers.png import (
     FIRST_POSITION,
-    MOST_BITS,
+    LARGEST_BIT_DEPTH,
     WRONG_CHECKSUM,
     PngHeader,
     chunk_with_wrong_checksum,
@@ -120,7 +120,7 @@ def _decode_inks(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
 
 
 def _decode_png(encoded: bytes, header: PngHeader, sixteen_bits: SixteenBits) -> NDArray[np.uint8]:
-    is_spread = header.bits == MOST_BITS and sixteen_bits == "range"
+    is_spread = header.bits == LARGEST_BIT_DEPTH and sixteen_bits == "range"
     flags = cv2.IMREAD_GRAYSCALE if header.is_gray else cv2.IMREAD_COLOR
     try:
         image = _imdecode(

@@ -20,7 +20,7 @@ ARCHIVE_FOLDER = "chest_xray"
 """The Kaggle archive unpacks to chest_xray/chest_xray/."""
 
 _DICOM_INDEX = "dicomdir"  # name of a file that lists DICOM files, and has no pixels
-_MOST_FILES_COUNTED = 100_000  # in a folder that is passed over
+_MAX_FILES_COUNTED = 100_000  # in a folder that is passed over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _pass_over(entry: os.DirEntry[str], path: str, passed_over: PassedOver) -> N
             passed_over.add(f"{image_format} outside the folders of classes", path)
         return
     names = (name for _, _, names in os.walk(entry.path) for name in names)
-    num_files = sum(1 for _ in itertools.islice(names, _MOST_FILES_COUNTED))
+    num_files = sum(1 for _ in itertools.islice(names, _MAX_FILES_COUNTED))
     passed_over.add("files in other folders", path, num_files)
 
 

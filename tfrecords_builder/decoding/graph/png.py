@@ -33,7 +33,7 @@ def decode(encoded: tf.Tensor, sixteen_bits: SixteenBits = "range") -> tf.Tensor
         if sixteen_bits == "high_byte":
             return _pixels(encoded, is_gray, tf.uint8)
         return tf.cond(
-            tf.equal(bits, header.MOST_BITS),
+            tf.equal(bits, header.LARGEST_BIT_DEPTH),
             lambda: _spread(_pixels(encoded, is_gray, tf.uint16)),
             lambda: _pixels(encoded, is_gray, tf.uint8),
         )
@@ -51,5 +51,5 @@ def _spread(levels: tf.Tensor) -> tf.Tensor:
     """Does what `scaling.spread` does, for uint16 (height, width, 1)."""
     darkest, brightest = (tf.cast(reduce(levels), tf.int32) for reduce in (tf.reduce_min, tf.reduce_max))
     steps = tf.maximum(brightest - darkest, 1)
-    table = ((tf.range(1 << header.MOST_BITS) - darkest) * 255 + steps // 2) // steps
+    table = ((tf.range(1 << header.LARGEST_BIT_DEPTH) - darkest) * 255 + steps // 2) // steps
     return tf.gather(tf.cast(table, tf.uint8), tf.cast(levels, tf.int32))

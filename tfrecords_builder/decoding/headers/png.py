@@ -14,7 +14,7 @@ from tfrecords_builder.decoding.headers.header import Header
 FIRST_CHUNK, FIRST_CHUNK_BYTES = b"IHDR", 13
 """Name of the first chunk of every PNG, and the length of its content."""
 FIRST_POSITION = len(MAGIC["PNG"][0])
-MOST_BITS = 16
+LARGEST_BIT_DEPTH = 16
 """Most bits per sample."""
 GRAY_TYPES = (0, 4)
 """Color types without colors: gray, and gray with transparency."""
