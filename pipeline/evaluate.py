@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from pipeline.evaluation import DEFAULT_PREVALENCES
 from pipeline.runs import EVALUATION_NAME_CHARACTERS
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
@@ -33,7 +34,7 @@ class EvaluateConfig:
     name: Annotated[str | None, optional("NAME")] = None
     """Name of the evaluation; by default that of the RECORDS folder. The evaluation of other records is never
     written over."""
-    prevalences: tuple[float, ...] = (0.01, 0.05, 0.2, 0.5)
+    prevalences: tuple[float, ...] = DEFAULT_PREVALENCES
     """Shares of patients with pneumonia, above 0 and below 1, for which the page states predictive values:
     give that of your own patients."""
     batch_size: int = 64

@@ -27,6 +27,7 @@ from tfrecords_builder import Preprocessing, continuing, manifest, ownership, st
 from tfrecords_builder.errors import UserError, first_line
 from tfrecords_builder.manifest import Manifest
 from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, below
+from tfrecords_builder.records import Split
 
 if TYPE_CHECKING:
     import keras
@@ -227,6 +228,26 @@ def refuse_foreign_folder(run: str, *, overwrite: bool) -> None:
     beginnings = (CONFIG, f"{SEARCH}/{SEARCH_SETTINGS}")
     if overwrite or not any(ownership.is_owned(run, name, RUN_FILES) for name in beginnings):
         ownership.refuse_unknown_files(run, RUN_FILES)
+
+
+def check_split(run: Run, content: Manifest, records: str, split: Split) -> None:
+    """Refuses a split that a run cannot be measured on.
+
+    Args:
+        run: the run.
+        content: the `dataset.json` of the records.
+        records: where the records are.
+        split: the split.
+
+    Raises:
+        UserError: if the records have another preprocessing, or the split lacks a class.
+    """
+    check_same_preprocessing(run, content, records)
+    if split not in content.splits or min(content.splits[split].classes.values()) == 0:
+        raise UserError(
+            f"the {split!r} split in {records!r} lacks images of a class: choose another --split, or records "
+            "that have images of both classes"
+        )
 
 
 def refuse_other_records(run: str, content: Manifest, records: str, records_before: str) -> None:

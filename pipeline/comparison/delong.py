@@ -52,7 +52,7 @@ def compare(
 def _components(
     is_pneumonia: NDArray[np.bool_], probabilities: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each positive image the share of negative ones below it, and for each negative the reverse."""
+    """Returns, for each positive image, the share of negative ones below it, and the reverse."""
     positive, negative = probabilities[is_pneumonia], probabilities[~is_pneumonia]
     ranks = stats.rankdata(np.concatenate([positive, negative]))
     below = (ranks[: len(positive)] - stats.rankdata(positive)) / len(negative)

@@ -42,7 +42,7 @@ class Difference:
     auc_difference: Interval
     """AUC of the run less that of the first one; bootstrapped by patient."""
     delong_p_value: float
-    """Of DeLong's test, which takes images as independent; NaN if it is not defined."""
+    """The p-value of DeLong's test, which takes images as independent; NaN if it is not defined."""
     pneumonia: Discordance
     """On PNEUMONIA images, at the operating points: differences of sensitivity."""
     normal: Discordance

@@ -34,7 +34,6 @@ class _Disagreement:
     label: str
     called: list[str]
     probabilities: list[float]
-    png: bytes | None
 
 
 def compare(
@@ -54,21 +53,24 @@ def compare(
     """
     refuse_unknown_files(output, FILES)
     evaluated = read(run_folders, evaluation)
-    pictures = {} if records is None else _pictures(evaluated, records)
+    disagreements = _disagreements(evaluated)
+    shown = [one.source for one in disagreements[:MOST_PICTURES]]
+    pictures = {} if records is None else _pictures(evaluated, records, shown)
     comparison = measure(evaluated)
-    disagreements = _disagreements(evaluated, pictures)
     values = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(comparison)}
     page = pages.environment("pipeline.comparison").get_template("comparison.html.jinja")
     storage.write(storage.join(output, "comparison.json"), storage.to_json(values))
     storage.write(storage.join(output, "disagreements.csv"), _to_csv(evaluated, disagreements))
     storage.write(
         storage.join(output, "comparison.html"),
-        page.render(comparison=comparison, disagreements=disagreements, most=MOST_PICTURES),
+        page.render(
+            comparison=comparison, disagreements=disagreements, pictures=pictures, most=MOST_PICTURES
+        ),
     )
     return comparison
 
 
-def _disagreements(evaluated: Evaluated, pictures: dict[str, bytes]) -> list[_Disagreement]:
+def _disagreements(evaluated: Evaluated) -> list[_Disagreement]:
     """The images that the runs call differently, those with the largest difference of probability first."""
     differs = evaluated.called.any(axis=0) & ~evaluated.called.all(axis=0)
     spread = np.ptp(evaluated.probabilities, axis=0)
@@ -79,14 +81,13 @@ def _disagreements(evaluated: Evaluated, pictures: dict[str, bytes]) -> list[_Di
             CLASS_NAMES[int(evaluated.is_pneumonia[position])],
             [CLASS_NAMES[int(called)] for called in evaluated.called[:, position]],
             [float(probability) for probability in evaluated.probabilities[:, position]],
-            pictures.get(evaluated.sources[position]),
         )
         for position in sorted(np.flatnonzero(differs), key=lambda position: -spread[position])
     ]
 
 
-def _pictures(evaluated: Evaluated, records: str) -> dict[str, bytes]:
-    """The images of the evaluated split as PNG files, by their source."""
+def _pictures(evaluated: Evaluated, records: str, shown: Sequence[str]) -> dict[str, bytes]:
+    """Some images of the evaluated split as PNG files, by their source."""
     split: Split = evaluated.evaluation.rpartition("-")[2]  # type: ignore[assignment]
     sources = [origin["source"] for origin in load_origins(records, split)]
     if missing := set(evaluated.sources) - set(sources):
@@ -94,10 +95,7 @@ def _pictures(evaluated: Evaluated, records: str) -> dict[str, bytes]:
             f"{records!r} has no image {min(missing)!r} in {split!r}: give records of the same images"
         )
     images = np.asarray(load_arrays(records, split)[0])
-    return {
-        source: cv2.imencode(".png", image)[1].tobytes()
-        for source, image in zip(sources, images, strict=True)
-    }
+    return {source: cv2.imencode(".png", images[sources.index(source)])[1].tobytes() for source in shown}
 
 
 def _to_csv(evaluated: Evaluated, disagreements: Sequence[_Disagreement]) -> str:

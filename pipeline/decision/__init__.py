@@ -1,1 +1,1 @@
-"""From probability to label: the operating point, and how it is chosen."""
+"""Turns probabilities into labels: has the operating point and the rules that it is chosen by."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline import runs
 from pipeline.evaluation import (
+    DEFAULT_PREVALENCES,
     calibration,
     counts,
     discrimination,
@@ -26,7 +27,6 @@ from pipeline.evaluation import (
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import predict_split
 from pipeline.input.arrays import load_lungs
-from pipeline.runs import Run
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
@@ -35,8 +35,6 @@ from tfrecords_builder.records import Split
 
 SCHEMA_VERSION = 2
 """Version of `metrics.json`, raised when the meaning of a key changes or a key is removed."""
-PREVALENCES = (0.01, 0.05, 0.2, 0.5)
-"""Shares of patients with pneumonia for which predictive values are computed by default."""
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
 PAGE = "report.html"
@@ -76,7 +74,7 @@ def evaluate(
     batch_size: int = 64,
     *,
     name: str | None = None,
-    prevalences: Sequence[float] = PREVALENCES,
+    prevalences: Sequence[float] = DEFAULT_PREVALENCES,
 ) -> Evaluation:
     """Measures a run and writes page, figures, predictions and pictures to `RUN/evaluation/<name>-<split>/`.
 
@@ -97,7 +95,7 @@ def evaluate(
     run = runs.load(run_folder)
     storage.check_writable(folder)
     content = manifest.load(records)
-    _refuse_records_that_do_not_fit(run, content, records, split)
+    runs.check_split(run, content, records, split)
     _refuse_other_evaluation(folder, content, records)
     predictions, images = predict_split(run, records, split, batch_size)
     subject = Subject(run, images, predictions, batch_size, *load_lungs(records, split), prevalences)
@@ -120,15 +118,6 @@ def _refuse_other_evaluation(folder: str, content: Manifest, records: str) -> No
     if storage.exists(storage.join(folder, manifest.FILE_NAME)) and manifest.load(folder) != content:
         raise UserError(
             f"{folder!r} holds an evaluation of other records than those in {records!r}: give another --name"
-        )
-
-
-def _refuse_records_that_do_not_fit(run: Run, content: Manifest, records: str, split: Split) -> None:
-    runs.check_same_preprocessing(run, content, records)
-    if split not in content.splits or min(content.splits[split].classes.values()) == 0:
-        raise UserError(
-            f"the {split!r} split in {records!r} has no images of at least one class. An evaluation needs "
-            f"images of both classes: choose another --split, or build records that have them"
         )
 
 

@@ -50,9 +50,19 @@ class Subgroup:
     """The same of its specificity."""
 
     @property
+    def sensitivity_differs(self) -> bool:
+        """Whether its sensitivity differs beyond chance."""
+        return self.sensitivity_p_value < SIGNIFICANCE
+
+    @property
+    def specificity_differs(self) -> bool:
+        """Whether its specificity differs beyond chance."""
+        return self.specificity_p_value < SIGNIFICANCE
+
+    @property
     def differs(self) -> bool:
         """Whether one of the differences is beyond chance."""
-        return min(_or_one(self.sensitivity_p_value), _or_one(self.specificity_p_value)) < SIGNIFICANCE
+        return self.sensitivity_differs or self.specificity_differs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,10 +151,6 @@ def _measure_group(
         sensitivity_p_value=sensitivity_p_value,
         specificity_p_value=specificity_p_value,
     )
-
-
-def _or_one(p_value: float) -> float:
-    return 1.0 if math.isnan(p_value) else p_value
 
 
 def measure_part(subject: Subject) -> Part:

@@ -45,7 +45,6 @@ def choose_again(
             rule.
     """
     run = runs.load(run_folder)
-    path = storage.join(run_folder, operating_point.FILE_NAME)
     storage.check_writable(run_folder)
     try:
         if records is None and storage.exists(storage.join(run_folder, runs.OUT_OF_FOLD)):
@@ -55,7 +54,7 @@ def choose_again(
             chosen = _choose_on_split(run, records or run.config["records"], split, rule, batch_size)
     except ValueError as error:
         raise UserError(str(error)) from None
-    storage.write(path, chosen.to_json())
+    storage.write(storage.join(run_folder, operating_point.FILE_NAME), chosen.to_json())
     if storage.exists(storage.join(run_folder, runs.EVALUATION)):
         logger.info(
             "%s/%s has the figures of the threshold before: evaluate again", run_folder, runs.EVALUATION
@@ -65,12 +64,7 @@ def choose_again(
 
 def _choose_on_split(run: Run, records: str, split: Split, rule: Rule, batch_size: int) -> OperatingPoint:
     content = manifest.load(records)
-    runs.check_same_preprocessing(run, content, records)
-    if split not in content.splits or min(content.splits[split].classes.values()) == 0:
-        raise UserError(
-            f"the {split!r} split in {records!r} lacks images of a class: choose another --split, "
-            "or records that have images of both classes"
-        )
+    runs.check_split(run, content, records, split)
     is_own = content == manifest.load(run.folder)
     if is_own and split == "test":
         logger.warning(
