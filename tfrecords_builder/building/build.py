@@ -45,14 +45,15 @@ def build(config: BuildConfig) -> Manifest:
         UserError: if the source cannot be read or has no usable images, if the folder holds records of other
             settings or files that the builder did not write.
     """
+    unfinished = UnfinishedBuild(config.records.rstrip("/"))
     if not config.overwrite and (existing := _existing_records(config)) is not None:
+        unfinished.remove_if_empty()
         logger.info("%s holds these records already; --overwrite builds them anew", config.records)
         return existing
     refuse_unknown_files(config.records, owned_files(config.records))
     folder, images = _find_images(config)
     _warn_of_patients_in_test(images)
     plan = plan_shards(draw_validation(images, config.val_fraction, config.seed), config.shards, config.seed)
-    unfinished = UnfinishedBuild(config.records.rstrip("/"))
     if config.overwrite:
         unfinished.discard()
     masks = config.lungs if config.lung_masks == "masks" else None

@@ -18,7 +18,7 @@ from tfrecords_builder.building.records_folder import REPLACED, SETTINGS, UNFINI
 from tfrecords_builder.building.shard_writer import BuiltShard
 from tfrecords_builder.manifest import LeftOut, Manifest, Shard
 
-TEMPORARY_SUFFIX = ".tmp"  # of the files that `storage.replacing` renames
+TEMPORARY_FILE = r"\..+\.\d+\.tmp"  # names of the files that `storage.replacing` renames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +40,13 @@ class UnfinishedBuild:
             UserError: if it was begun with other settings; the message names the first difference.
         """
         began = f"{self.records!r} holds an unfinished build that was begun"
-        if continuing.begin_or_continue(storage.join(self.folder, SETTINGS), settings, began):
-            self._remove_temporary_files()
+        continuing.begin_or_continue(storage.join(self.folder, SETTINGS), settings, began)
+        self._remove_temporary_files()
 
     def _remove_temporary_files(self) -> None:
-        """Removes what a killed process left."""
+        """Removes what a killed process left, even one that was killed while it wrote the settings."""
         for name, _ in storage.entries(self.folder):
-            if name.endswith(TEMPORARY_SUFFIX):
+            if re.fullmatch(TEMPORARY_FILE, name):
                 storage.remove(storage.join(self.folder, name))
 
     def add(self, built: BuiltShard) -> None:
@@ -85,8 +85,12 @@ class UnfinishedBuild:
         if not storage.exists(storage.join(self.records, manifest.FILE_NAME)):
             self._remove_replaced_shards()
         ownership.delete_owned(self.folder, UNFINISHED_FILES, last=SETTINGS)
-        for folder in (self.folder, self.records):
-            storage.remove_empty_folder(folder)
+        self.remove_if_empty()
+        storage.remove_empty_folder(self.records)
+
+    def remove_if_empty(self) -> None:
+        """Removes the folder of the unfinished build if it is empty: a process was killed before it did."""
+        storage.remove_empty_folder(self.folder)
 
     def _remove_replaced_shards(self, keep: Collection[str] = ()) -> None:
         """Removes shards of which no dataset.json is left, because a publishing has begun to replace them."""

@@ -95,6 +95,23 @@ def test_temporary_files_of_a_killed_build_are_removed(source, tmp_path, monkeyp
     assert find_faults(folder) == []
 
 
+def test_a_build_killed_while_it_wrote_its_settings_leaves_nothing(source, tmp_path):
+    storage.write(f"{tmp_path}/records/unfinished/.begun-with.json.99999.tmp", "half")
+
+    build(settings(source, tmp_path / "records"))
+
+    assert not (tmp_path / "records" / "unfinished").exists()
+
+
+def test_a_build_killed_as_the_last_thing_leaves_nothing(source, tmp_path):
+    build(settings(source, tmp_path / "records"))
+    (tmp_path / "records" / "unfinished").mkdir()
+
+    build(settings(source, tmp_path / "records"))
+
+    assert not (tmp_path / "records" / "unfinished").exists()
+
+
 def test_a_build_that_was_begun_with_other_settings_is_not_continued(source, tmp_path, monkeypatch):
     with monkeypatch.context() as context:
         killed_after(context, 3)
