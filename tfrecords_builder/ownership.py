@@ -23,7 +23,6 @@ SYSTEM_FILES = re.compile(
 SIGNATURE_WITHIN = 4096
 """Bytes from the beginning of a file in which its signature is looked for."""
 
-_UNFINISHED = re.compile(r"\.(.+)\.\d+\.tmp")  # as `storage.replacing` names what it has not finished
 _PNG_HEADER_BYTES = 33  # the first chunk of every PNG file, IHDR, ends here
 _PNG_SOFTWARE = b"tEXtSoftware\0chest-xray-pipeline"
 PNG_SIGNATURE = re.escape(_PNG_SOFTWARE)
@@ -74,7 +73,7 @@ def files_below(folder: str) -> Iterator[str]:
 def is_owned(folder: str, path: str, owned: OwnedFiles) -> bool:
     """Whether a file exists below a folder and belongs to those that the command writes."""
     parent, _, name = path.rpartition("/")
-    if unfinished := _UNFINISHED.fullmatch(name):
+    if unfinished := storage.TEMPORARY_NAME.fullmatch(name):
         final_path = f"{parent}/{unfinished[1]}" if parent else unfinished[1]
         return any(re.fullmatch(pattern, final_path) for pattern in owned.signatures)
     return any(

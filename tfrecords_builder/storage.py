@@ -23,6 +23,9 @@ from tfrecords_builder.errors import UserError
 LONGEST_STEM = 200
 """Bytes of a file name that `shortened` returns. File systems allow 255 in a whole name."""
 
+TEMPORARY_NAME = re.compile(r"\.(.+)\.\d+\.tmp")
+"""Names of what `replacing` has not finished; the group is the name of the finished file."""
+
 _PATTERN = re.compile(r"[\[\]*?\\]")
 
 LoadedT = TypeVar("LoadedT")

@@ -34,9 +34,7 @@ def owned_files(records: str) -> OwnedFiles:
     manifests = (manifest.FILE_NAME, f"{UNFINISHED}/{REPLACED}", f"{UNFINISHED}/{manifest.FILE_NAME}")
     shards = [pattern for path in manifests for pattern in shard_patterns(storage.join(records, path))]
     signatures = {re.escape(manifest.FILE_NAME): _SIGNATURE, **dict.fromkeys(shards, b"")}
-    signatures |= below(
-        UNFINISHED, {rf"\.{re.escape(SETTINGS)}\.\d+\.tmp": b""}
-    )  # killed while it wrote them
+    signatures |= below(UNFINISHED, {re.escape(SETTINGS): _SIGNATURE})
     if has_signature(storage.join(records, UNFINISHED, SETTINGS), _SIGNATURE):
         signatures |= below(UNFINISHED, UNFINISHED_FILES.signatures)
     return OwnedFiles("a folder of records", signatures)

@@ -18,8 +18,6 @@ from tfrecords_builder.building.records_folder import REPLACED, SETTINGS, UNFINI
 from tfrecords_builder.building.shard_writer import BuiltShard
 from tfrecords_builder.manifest import LeftOut, Manifest, Shard
 
-TEMPORARY_FILE = r"\..+\.\d+\.tmp"  # names of the files that `storage.replacing` renames
-
 
 @dataclasses.dataclass(frozen=True)
 class UnfinishedBuild:
@@ -46,7 +44,7 @@ class UnfinishedBuild:
     def _remove_temporary_files(self) -> None:
         """Removes what a killed process left, even one that was killed while it wrote the settings."""
         for name, _ in storage.entries(self.folder):
-            if re.fullmatch(TEMPORARY_FILE, name):
+            if storage.TEMPORARY_NAME.fullmatch(name):
                 storage.remove(storage.join(self.folder, name))
 
     def add(self, built: BuiltShard) -> None:
