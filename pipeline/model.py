@@ -9,7 +9,9 @@ import itertools
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from pipeline.network.blocks import convolutions
 from pipeline.network.layers import Layers
@@ -140,3 +142,8 @@ def _head(features: Any, config: ModelConfig, layers: Layers) -> Any:
     for position, units in enumerate(config.dense_units):
         x = layers.densely(x, units, f"dense{position}")
     return layers.logit(x, LOGIT)
+
+
+def predict_probabilities(model: keras.Model, images: Any, batch_size: int) -> NDArray[np.float32]:
+    """The probabilities of pneumonia, float32 (n,), of images (n, side, side, 1), 0 to 255."""
+    return np.asarray(model.predict(np.asarray(images), batch_size=batch_size, verbose=0)[:, 0])

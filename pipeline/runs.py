@@ -2,9 +2,9 @@
 
 `config.json` (every setting), `environment.json` (versions, devices, git commit, seed, precision,
 order of the data), `dataset.json` (of the records), `history.csv`, `logs/` (TensorBoard), `model.keras`,
-`reference.npz` (what the training images are like), `operating_point.json`, `evaluation/`. Of a training in
-folds, `folds/` holds a run folder for each fold, `out_of_fold.csv` what each model predicted for the images
-that it was not trained with, and `labels.html` the labels that may be wrong.
+`reference.npz` (what the training images are like), `calibration.json`, `operating_point.json`,
+`evaluation/`. Of a training in folds, `folds/` holds a run folder for each fold, `out_of_fold.csv` what each
+model predicted for the images that it was not trained with, and `labels.html` the labels that may be wrong.
 """
 
 import dataclasses
@@ -19,6 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.decision import calibration
+from pipeline.decision.calibration import Calibration
 from pipeline.decision.operating_point import FILE_NAME as OPERATING_POINT
 from pipeline.decision.operating_point import OperatingPoint
 from pipeline.suitability import reference
@@ -74,6 +76,7 @@ _MODEL_FILES = OwnedFiles(
         r"history\.csv": b"^epoch,",
         r"model\.keras": b"pneumonia_classifier",
         r"reference\.npz": b"class_means.npy",
+        r"calibration\.json": b'"slope"',
         r"operating_point\.json": b'"target_sensitivity"',
         **below(LOGS, {r"(train|validation|hparams)/events\.out\.tfevents\..*": b""}),
         **below(CHECKPOINT, CHECKPOINT_FILES.signatures),
@@ -145,6 +148,8 @@ class Run:
     """The preprocessing of the images that it was trained with."""
     operating_point: OperatingPoint
     """The threshold that turns its probabilities into labels."""
+    calibration: Calibration | None
+    """How the probabilities were calibrated; None if they were not, or an earlier version trained the run."""
     config: dict[str, Any]
     """The content of `config.json`."""
     reference: Reference | None
@@ -175,6 +180,7 @@ def load(run: str) -> Run:
             model=model,
             preprocessing=preprocessing,
             operating_point=model.operating_point,
+            calibration=_stored_calibration(run),
             config=stored_config(run),
             reference=reference.load(run),
         )
@@ -182,6 +188,11 @@ def load(run: str) -> Run:
         raise UserError(
             f"the run {run!r} cannot be loaded ({first_line(error)}): restore its files, or train it anew"
         ) from None
+
+
+def _stored_calibration(run: str) -> Calibration | None:
+    path = storage.join(run, calibration.FILE_NAME)
+    return Calibration.from_json(storage.read(path)) if storage.exists(path) else None
 
 
 def load_model(run: str) -> "keras.Model":

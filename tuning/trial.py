@@ -17,6 +17,7 @@ import numpy as np
 from pipeline import runs
 from pipeline.input.arrays import load_arrays
 from pipeline.input.reader import DataOrder
+from pipeline.model import predict_probabilities
 from pipeline.training import fit, history
 from pipeline.training.recipe import MONITOR
 from pipeline.training.settings import Precision, TrainConfig
@@ -151,7 +152,7 @@ def score_run(config: TrainConfig, *, max_latency_ms: float | None, stopped_earl
     images, labels = (np.asarray(array) for array in load_arrays(config.records, "val"))
 
     def predict(batch: Any) -> Any:
-        return model.predict(batch, batch_size=256, verbose=0)[:, 0]
+        return predict_probabilities(model, batch, batch_size=256)
 
     scored = objective.score(predict, images, labels, config.target_sensitivity)
     epochs = history.read(config.run)

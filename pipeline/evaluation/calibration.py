@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from pipeline.decision.calibration import logit
 from pipeline.evaluation.drawing import CLASS_COLORS, square, to_png
 from pipeline.evaluation.intervals import Interval, bootstrap_by_patient, proportion
 from pipeline.evaluation.part import Part, Subject
@@ -15,8 +16,6 @@ from tfrecords_builder.records import PNEUMONIA
 
 BINS = 10
 """Bins of probability, of equal width for the error, and of equally many images in the diagram."""
-CLIPPED = 1e-7
-"""Probabilities nearer than this to 0 or 1 are taken for this near: their logit would be infinite."""
 MOST_STEPS = 50
 _FAR = 40.0  # a logit whose probability is 0 in every sum
 TOLERANCE = 1e-10
@@ -42,9 +41,11 @@ class Calibration:
     """The figures of this part."""
 
     calibration: CalibrationFigures
+    uncalibrated: CalibrationFigures | None
+    """The same of the probabilities before the run's own calibration; None if it has none."""
 
 
-def measure(predictions: Predictions) -> Calibration:
+def measure(predictions: Predictions) -> CalibrationFigures:
     """Measures predictions that have images of both classes."""
     labels, probabilities = predictions.labels.astype(np.float64), predictions.probabilities
     logits = logit(probabilities)
@@ -62,12 +63,7 @@ def measure(predictions: Predictions) -> Calibration:
         },
         predictions.patients,
     )
-    return Calibration(CalibrationFigures(**measured))
-
-
-def logit(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """log(p / (1 - p)), of probabilities clipped to `CLIPPED` from 0 and 1."""
-    return special.logit(np.clip(probabilities.astype(np.float64), CLIPPED, 1 - CLIPPED))
+    return CalibrationFigures(**measured)
 
 
 def regress(
@@ -116,11 +112,21 @@ def intercept(labels: NDArray[np.float64], logits: NDArray[np.float64], times: N
 
 def measure_part(subject: Subject) -> Part:
     """The figures and the reliability diagram."""
-    figures = measure(subject.predictions)
-    return Part("calibration", figures, {"calibration.png": draw_reliability(subject.predictions)})
+    pictures = {
+        "calibration.png": draw_reliability(subject.predictions, "Reliability, in tenths of the images")
+    }
+    uncalibrated = None
+    if (fitted := subject.run.calibration) is not None:
+        before = dataclasses.replace(
+            subject.predictions,
+            probabilities=fitted.undo(subject.predictions.probabilities).astype(np.float32),
+        )
+        uncalibrated = measure(before)
+        pictures["uncalibrated.png"] = draw_reliability(before, "Without the run's calibration")
+    return Part("calibration", Calibration(measure(subject.predictions), uncalibrated), pictures)
 
 
-def draw_reliability(predictions: Predictions) -> bytes:
+def draw_reliability(predictions: Predictions, title: str) -> bytes:
     """Draws the frequency of PNEUMONIA over the mean probability, in bins of equally many images."""
     order = np.argsort(predictions.probabilities, kind="stable")
     patients = np.array(predictions.patients)
@@ -134,6 +140,6 @@ def draw_reliability(predictions: Predictions) -> bytes:
     axes.set(
         xlabel="mean predicted probability",
         ylabel="frequency of PNEUMONIA",
-        title="Reliability, in tenths of the images",
+        title=title,
     )
     return to_png(figure)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.predictions import Predictions, predict_probabilities
+from pipeline.evaluation.predictions import Predictions
+from pipeline.model import predict_probabilities
 from pipeline.runs import Run
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -142,10 +141,3 @@ def _predict_and_assess(
     lung_area, familiarity, warning = (tf.concat(column, axis=0) for column in zip(*columns, strict=True))
     probabilities = np.concatenate([output[:, 0] for output, _ in batches])
     return probabilities, Assessment(lung_area, familiarity, warning, lungs=None)
-
-
-def predict_probabilities(
-    model: keras.Model, images: NDArray[np.uint8], batch_size: int
-) -> NDArray[np.float32]:
-    """The probabilities of pneumonia, float32 (n,), of images uint8 (n, side, side, 1)."""
-    return np.asarray(model.predict(images, batch_size=batch_size, verbose=0)[:, 0])

@@ -7,7 +7,8 @@ ICCV 2017.
 import keras
 import tensorflow as tf
 
-from pipeline.network.names import FEATURES, LOGIT
+from pipeline.network.calibrated import logit_of
+from pipeline.network.names import FEATURES
 
 _EPSILON = 1e-12  # added to a maximum that may be 0; far below every heat that matters
 
@@ -22,7 +23,7 @@ class GradCam:
     def __init__(self, model: keras.Model) -> None:
         features = model.get_layer(FEATURES).output
         self._convolutions = keras.Model(model.inputs[0], features)
-        self._head = keras.Model(features, model.get_layer(LOGIT).output)
+        self._head = keras.Model(features, logit_of(model))
 
     def __call__(self, images: tf.Tensor, threshold: float) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes probabilities and heatmaps of a batch.

@@ -7,11 +7,12 @@ import keras
 from keras import ops
 
 from pipeline.model import member_prefix
+from pipeline.network.calibrated import logit_of
 from pipeline.network.names import FEATURES, LOGIT, MODEL_NAME
 
 
 def average_models(members: Sequence[keras.Model]) -> keras.Model:
-    """Joins classifiers into one that averages their logits.
+    """Joins classifiers into one that averages their logits, calibrated if they are.
 
     The features of all members, one behind the other, are the layer FEATURES of the new model. So its
     Grad-CAM is the mean of theirs before it is scaled to a maximum of 1. `pipeline.model.lung_attention` is
@@ -32,7 +33,7 @@ def average_models(members: Sequence[keras.Model]) -> keras.Model:
     joined = keras.layers.Concatenate(dtype="float32", name=FEATURES)(features)
     ends = [sum(part.shape[-1] for part in features[: end + 1]) for end in range(len(members) - 1)]
     logits = [
-        _copy(keras.Model(member.get_layer(FEATURES).output, member.get_layer(LOGIT).output), part, number)
+        _copy(keras.Model(member.get_layer(FEATURES).output, logit_of(member)), part, number)
         for number, (member, part) in enumerate(zip(members, ops.split(joined, ends, axis=-1), strict=True))
     ]
     logit = keras.layers.Average(dtype="float32", name=LOGIT)(logits)

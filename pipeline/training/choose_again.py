@@ -7,10 +7,13 @@ import numpy as np
 
 from pipeline import runs
 from pipeline.decision import operating_point
+from pipeline.decision.calibration import Calibration
 from pipeline.decision.operating_point import OperatingPoint, Rule
 from pipeline.input.arrays import load_arrays
+from pipeline.model import predict_probabilities
 from pipeline.runs import Run
 from pipeline.training import out_of_fold
+from pipeline.training.out_of_fold import OutOfFold
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import Split
@@ -48,7 +51,7 @@ def choose_again(
     storage.check_writable(run_folder)
     try:
         if records is None and storage.exists(storage.join(run_folder, runs.OUT_OF_FOLD)):
-            predicted = out_of_fold.read_table(run_folder)
+            predicted = _calibrated(out_of_fold.read_table(run_folder), run.calibration)
             chosen = out_of_fold.choose_operating_point(predicted, rule, trust_labels=trust_labels)
         else:
             chosen = _choose_on_split(run, records or run.config["records"], split, rule, batch_size)
@@ -62,6 +65,12 @@ def choose_again(
     return Choice(run.operating_point, chosen)
 
 
+def _calibrated(predicted: OutOfFold, calibration: Calibration | None) -> OutOfFold:
+    if calibration is None:
+        return predicted
+    return dataclasses.replace(predicted, probabilities=calibration.apply(predicted.probabilities))
+
+
 def _choose_on_split(run: Run, records: str, split: Split, rule: Rule, batch_size: int) -> OperatingPoint:
     content = manifest.load(records)
     runs.check_split(run, content, records, split)
@@ -71,6 +80,6 @@ def _choose_on_split(run: Run, records: str, split: Split, rule: Rule, batch_siz
             "the threshold is chosen on the test images: figures of them no longer say how good it is"
         )
     images, labels = load_arrays(records, split)
-    probabilities = run.model.predict(np.asarray(images), batch_size=batch_size, verbose=0)[:, 0]
+    probabilities = predict_probabilities(run.model, images, batch_size)
     name = split if is_own else f"{split} of {records}"
     return operating_point.choose(np.asarray(labels), probabilities, rule, name)

@@ -15,8 +15,11 @@ from pipeline.decision.operating_point import Rule
 from pipeline.input.arrays import load_arrays
 from pipeline.input.examples import refusing_damage
 from pipeline.input.reader import DataOrder
+from pipeline.model import predict_probabilities
+from pipeline.network.calibrated import without_calibration
 from pipeline.suitability.describe import describe_training_images
 from pipeline.training import distribution, extension
+from pipeline.training.calibrate import calibrate
 from pipeline.training.checkpoint import RunCheckpoint
 from pipeline.training.recipe import (
     MONITOR,
@@ -210,15 +213,17 @@ def _finish(config: TrainConfig) -> None:
 
 
 def choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
-    """Chooses the threshold on `val` and writes it into the run folder, which is finished with it.
+    """Calibrates the model and chooses the threshold on `val`. The run folder is finished then.
 
     Args:
         config: the settings of the training.
         model: the trained model.
     """
     images, labels = load_arrays(config.records, "val")
-    probabilities = model.predict(np.asarray(images), batch_size=config.batch_size, verbose=0)[:, 0]
-    point = operating_point.choose(np.asarray(labels), probabilities, Rule(target=config.target_sensitivity))
+    model = without_calibration(model)  # a process that was killed just here had calibrated it
+    probabilities = predict_probabilities(model, images, config.batch_size)
+    calibrated = calibrate(config.run, model, np.asarray(labels), probabilities, "val")
+    point = operating_point.choose(np.asarray(labels), calibrated, Rule(target=config.target_sensitivity))
     storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
     logger.info(
         "threshold %.4f: sensitivity %.3f, specificity %.3f on val",

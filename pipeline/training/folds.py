@@ -13,6 +13,7 @@ from pipeline.decision import operating_point
 from pipeline.decision.operating_point import Rule
 from pipeline.training import extension, fit, fold_records, label_report, out_of_fold
 from pipeline.training.averaged_model import average_models
+from pipeline.training.calibrate import calibrate
 from pipeline.training.settings import Precision, TrainConfig
 from tfrecords_builder import storage
 
@@ -81,11 +82,15 @@ def _finish(config: TrainConfig, of_folds: list[str]) -> None:
     members = [runs.load(folder) for folder in folders]
     predicted = out_of_fold.predict(of_folds, [member.model for member in members], config.batch_size)
     averaged = average_models([member.model for member in members])
-    storage.write_with(storage.join(config.run, runs.MODEL), averaged.save)
     if members[0].reference is not None:  # the averaged model describes images by its first member
         members[0].reference.save(config.run)
+    calibrated = calibrate(
+        config.run, averaged, predicted.labels, predicted.probabilities, out_of_fold.CHOSEN_ON
+    )
     point = out_of_fold.choose_operating_point(
-        predicted, Rule(target=config.target_sensitivity), trust_labels=config.trust_labels
+        dataclasses.replace(predicted, probabilities=calibrated),
+        Rule(target=config.target_sensitivity),
+        trust_labels=config.trust_labels,
     )
     out_of_fold.write_table(config.run, predicted)
     label_report.write(config.run, of_folds, predicted, point)

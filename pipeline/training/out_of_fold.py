@@ -13,6 +13,7 @@ from pipeline import runs
 from pipeline.decision import operating_point
 from pipeline.decision.operating_point import OperatingPoint, Rule
 from pipeline.input.arrays import load_arrays, load_origins
+from pipeline.model import predict_probabilities
 from pipeline.training import label_noise
 from tfrecords_builder import storage
 
@@ -46,7 +47,7 @@ def predict(records_of_folds: Sequence[str], models: Sequence[keras.Model], batc
     origins, folds, labels, probabilities = [], [], [], []
     for fold, (records, model) in enumerate(zip(records_of_folds, models, strict=True), start=1):
         images, of_fold = load_arrays(records, "val")
-        predicted = model.predict(np.asarray(images), batch_size=batch_size, verbose=0)[:, 0]
+        predicted = predict_probabilities(model, images, batch_size)
         origins += load_origins(records, "val")
         labels.append(np.asarray(of_fold).astype(np.int64))
         folds.append(np.full(len(predicted), fold))

@@ -5,7 +5,7 @@ import hashlib
 import tensorflow as tf
 
 from pipeline import runs
-from pipeline.decision import operating_point
+from pipeline.decision import calibration, operating_point
 from pipeline.runs import Run
 from serving.exporting.warm_up import write_warm_up
 from serving.names import EXTRA_ASSETS
@@ -17,6 +17,7 @@ GRAPH_FILE = "saved_model.pb"
 _FILES_OF_RUN = (
     runs.CONFIG,
     runs.ENVIRONMENT,
+    calibration.FILE_NAME,
     operating_point.FILE_NAME,
     manifest.FILE_NAME,
 )

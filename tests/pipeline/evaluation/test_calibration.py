@@ -40,7 +40,7 @@ def test_the_intercept_makes_the_mean_probability_the_frequency():
 def test_what_was_changed_is_found(make_predictions, slope, shift):
     labels, logits = drawn(slope, shift)
 
-    figures = calibration.measure(make_predictions(labels, special.expit(logits))).calibration
+    figures = calibration.measure(make_predictions(labels, special.expit(logits)))
 
     assert figures.slope.low < slope < figures.slope.high
     assert figures.slope.value == pytest.approx(slope, abs=0.2)
@@ -52,12 +52,12 @@ def test_what_was_changed_is_found(make_predictions, slope, shift):
 
 def test_the_expected_error_by_hand(make_predictions):
     # Two bins: 0.25 twice with one PNEUMONIA, and 0.85 twice with two.
-    figures = calibration.measure(make_predictions([0, 1, 1, 1], [0.25, 0.25, 0.85, 0.85])).calibration
+    figures = calibration.measure(make_predictions([0, 1, 1, 1], [0.25, 0.25, 0.85, 0.85]))
     assert figures.expected_error.value == pytest.approx((abs(0.5 - 1) + abs(1.7 - 2)) / 4)
 
 
 def test_classes_that_do_not_overlap_have_no_slope(make_predictions):
-    figures = calibration.measure(make_predictions([0, 0, 1, 1], [0, 0.1, 0.9, 1])).calibration
+    figures = calibration.measure(make_predictions([0, 0, 1, 1], [0, 0.1, 0.9, 1]))
 
     assert math.isnan(figures.slope.value)
     assert figures.intercept.value == pytest.approx(0, abs=1e-6)

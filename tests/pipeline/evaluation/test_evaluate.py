@@ -27,6 +27,7 @@ PICTURES = {
     "precision_recall.png",
     "probabilities.png",
     "roc.png",
+    "uncalibrated.png",
 }
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pipeline import runs
 from pipeline.input import reader
 from pipeline.input.arrays import load_arrays
+from pipeline.network.calibrated import without_calibration
 from pipeline.train import main
 from pipeline.training import fit, recipe
 from pipeline.training.checkpoint import RunCheckpoint
@@ -56,7 +57,7 @@ def test_the_kept_model_is_the_one_of_the_best_epoch(finished_run, records):
     _, labels = load_arrays(records, "val")
     content = manifest.load(records)
     config = recipe.resolve_attention(quick_training(records, "unused"), content)
-    validated = add_augmentation(config, runs.load(finished_run).model)
+    validated = add_augmentation(config, without_calibration(runs.load(finished_run).model))
     probabilities = validated.predict(recipe.validation_data(config, content), verbose=0)[:, 0]
 
     # Both classes have the same number of images, so that their weights are 1.

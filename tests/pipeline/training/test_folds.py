@@ -12,6 +12,7 @@ from pipeline import runs
 from pipeline.explanation.explainer import Explainer
 from pipeline.gradcam import gradcam
 from pipeline.input.arrays import load_arrays, load_origins
+from pipeline.network.calibrated import logit_of, without_calibration
 from pipeline.training import fit, folds
 from tests.small_run import Killed, quick_training
 from tfrecords_builder import manifest
@@ -59,7 +60,7 @@ def test_every_image_is_predicted_by_the_model_that_did_not_see_it(trained, reco
 
 
 def test_the_model_is_the_mean_of_the_logits(trained, images):
-    averaged = runs.load(str(trained)).model
+    averaged = without_calibration(runs.load(str(trained)).model)
 
     expected = np.mean([logits(model, images) for model in members(trained)], axis=0)
 
@@ -75,7 +76,7 @@ def test_its_heat_is_the_mean_of_the_heat_of_its_members(trained, images):
         import keras
 
         inner = keras.Model(model.inputs[0], [model.get_layer("features").output, model.outputs[0]])
-        head = keras.Model(model.get_layer("features").output, model.get_layer("logit").output)
+        head = keras.Model(model.get_layer("features").output, logit_of(model))
         features = inner(batch)[0]
         with tf.GradientTape() as tape:
             tape.watch(features)
