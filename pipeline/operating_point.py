@@ -19,6 +19,10 @@ class OperatingPointConfig:
     It replaces RUN/operating_point.json, and prints the threshold before and the new one, with what they
     reach. Evaluate and export the run again then. Without RECORDS the threshold is chosen on the images on
     which the training chose it: on val, or on the out-of-fold predictions of a training in folds.
+
+    With --new-run it fits the run to a new site instead: calibration and threshold are fitted on some images
+    of RECORDS and tested on the others, and a run folder is written that can be exported as a new version.
+    RUN stays as it is. A site whose images the model does not rank is refused.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -42,14 +46,24 @@ class OperatingPointConfig:
     prevalence: Annotated[float | None, optional("FLOAT")] = None
     """With the rule cost: share of patients with pneumonia where the model is used. By default that of the
     images."""
+    new_run: Annotated[str | None, optional("NEW_RUN")] = None
+    """Run folder to write for a new site, whose images are RECORDS; a path or a URL."""
+    images: int = 100
+    """With --new-run: number of images to fit on, at least 1. All images of a patient are together. The
+    others are tested on."""
+    seed: int = 0
+    """With --new-run: seed of the draw of the images to fit on."""
     trust_labels: bool = False
     """Also choose on images whose label seems wrong, of a training in folds."""
     batch_size: int = 64
     """Number of images that the model classifies at once, at least 1."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1. Received: {self.batch_size}")
+        for name in ("batch_size", "images"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        if self.new_run is not None and self.records is None:
+            raise ValueError("new_run needs RECORDS, the images of the new site")
         self.as_rule()  # refuses numbers out of range
 
     def as_rule(self) -> Rule:
@@ -59,6 +73,9 @@ class OperatingPointConfig:
 
 def main(config: OperatingPointConfig) -> None:
     """Chooses, then prints both operating points."""
+    if config.new_run is not None:
+        _refit(config, config.new_run)
+        return
     from pipeline.training.choose_again import choose_again
 
     choice = choose_again(
@@ -71,6 +88,23 @@ def main(config: OperatingPointConfig) -> None:
     )
     print(f"before: {_in_words(choice.before)}")  # noqa: T201
     print(f"now:    {_in_words(choice.chosen)}")  # noqa: T201
+
+
+def _refit(config: OperatingPointConfig, new_run: str) -> None:
+    from pipeline.site.refit import refit
+
+    fitted = refit(
+        config.run,
+        str(config.records),
+        config.split,
+        new_run,
+        images=config.images,
+        rule=config.as_rule(),
+        seed=config.seed,
+        batch_size=config.batch_size,
+    )
+    print(fitted)  # noqa: T201
+    print(new_run)  # noqa: T201
 
 
 def _in_words(point: OperatingPoint) -> str:

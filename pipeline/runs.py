@@ -46,6 +46,8 @@ FOLD_RECORDS = "records"
 """Folder below FOLDS of the records that the models of the folds are trained with."""
 OUT_OF_FOLD = "out_of_fold.csv"
 LABELS = "labels.html"
+SITE = "site.json"
+"""What was fitted to a new site, in the run folder that was written for it."""
 SEARCH = "search"
 SEARCH_SETTINGS = "settings.json"
 
@@ -77,6 +79,7 @@ _MODEL_FILES = OwnedFiles(
         r"model\.keras": b"pneumonia_classifier",
         r"reference\.npz": b"class_means.npy",
         r"calibration\.json": b'"slope"',
+        r"site\.json": b'"fitted_images"',
         r"operating_point\.json": b'"target_sensitivity"',
         **below(LOGS, {r"(train|validation|hparams)/events\.out\.tfevents\..*": b""}),
         **below(CHECKPOINT, CHECKPOINT_FILES.signatures),

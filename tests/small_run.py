@@ -17,12 +17,14 @@ class Killed(BaseException):
     """Stands for the end of a process that was killed."""
 
 
-def bright_spots(count: int, seed: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+def bright_spots(
+    count: int, seed: int, side: int = SIDE, *, spots: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Noise uint8 (count, side, side, 1); those labeled 1 have a bright spot in the middle half."""
     generator = np.random.default_rng(seed)
     images = generator.integers(20, 110, (count, side, side, 1), dtype=np.uint8)
     labels = np.arange(count) % 2
-    for position in np.flatnonzero(labels):
+    for position in np.flatnonzero(labels) if spots else ():
         row, column = generator.integers(side // 4, side // 2, 2)
         images[position, row : row + side // 4, column : column + side // 4] += 120
     return images, labels
@@ -44,6 +46,7 @@ def write_records(
     border: float = 0.1,
     side: int = SIDE,
     lungs: bool = True,
+    spots: bool = True,
 ) -> str:
     """Writes records in real shards.
 
@@ -55,6 +58,7 @@ def write_records(
         border: border fraction that `dataset.json` names.
         side: side of the images, in pixels.
         lungs: whether the records have lung masks.
+        spots: whether images labeled 1 have a bright spot; otherwise nothing tells the classes.
 
     Returns:
         The folder.
@@ -63,7 +67,7 @@ def write_records(
 
     splits = {}
     for seed, (split, count) in enumerate(counts.items()):
-        images, labels = bright_spots(count, seed, side)
+        images, labels = bright_spots(count, seed, side, spots=spots)
         written = []
         for index in range(shards):
             path = folder / shard_name(split, index, shards)

@@ -29,6 +29,7 @@ FOLDERS = {
         "input",
         "network",
         "pages",
+        "site",
         "suitability",
         "training",
     },

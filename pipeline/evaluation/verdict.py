@@ -35,11 +35,7 @@ def measure(auc: Interval, rates: AtThreshold, warned: Interval, target_sensitiv
         warned: share of the images that it warns about.
         target_sensitivity: the sensitivity that its threshold was chosen for; None if for none.
     """
-    reasons = []
-    if auc.value < LOWEST_AUC:
-        reasons.append(f"It hardly tells PNEUMONIA from NORMAL here: AUC {auc}, where {CHANCE} is chance.")
-    elif auc.low <= CHANCE:
-        reasons.append(f"It is not shown to be better than chance here: AUC {auc}, where {CHANCE} is chance.")
+    reasons = [fault] if (fault := ranking_fault(auc)) else []
     if target_sensitivity is not None and rates.sensitivity.high < target_sensitivity:
         reasons.append(
             f"It misses more PNEUMONIA images than it was meant to: sensitivity {rates.sensitivity}, where "
@@ -52,6 +48,15 @@ def measure(auc: Interval, rates: AtThreshold, warned: Interval, target_sensitiv
             f"It warns about {warned.value:.0%} of the images: they are unlike its training images."
         )
     return Verdict(reasons)
+
+
+def ranking_fault(auc: Interval) -> str:
+    """A sentence that says why an AUC is too low for any use; empty if it is not."""
+    if auc.value < LOWEST_AUC:
+        return f"It hardly tells PNEUMONIA from NORMAL here: AUC {auc}, where {CHANCE} is chance."
+    if auc.low <= CHANCE:
+        return f"It is not shown to be better than chance here: AUC {auc}, where {CHANCE} is chance."
+    return ""
 
 
 def measure_part(subject: Subject, parts: Sequence[Part]) -> Part:
