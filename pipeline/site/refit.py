@@ -1,4 +1,4 @@
-"""Fits calibration and threshold to a new site, tests them there, and writes a run folder that can be exported.
+"""Fits calibration and threshold to a new site, tests them there, and writes a run folder to be exported.
 
 The weights of the network stay. What is fitted are three numbers: slope and intercept of the logits, and the
 threshold. A model that does not rank the site's images cannot be mended so, and is refused.
@@ -191,7 +191,9 @@ def _subset(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
 def _uncalibrated(run: Run, predictions: Predictions) -> Predictions:
     if run.calibration is None:
         return predictions
-    return dataclasses.replace(predictions, probabilities=run.calibration.undo(predictions.probabilities))
+    return dataclasses.replace(
+        predictions, probabilities=run.calibration.undo(predictions.probabilities).astype(np.float32)
+    )
 
 
 def _fit(
