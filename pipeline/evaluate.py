@@ -37,6 +37,13 @@ class EvaluateConfig:
     prevalences: tuple[float, ...] = DEFAULT_PREVALENCES
     """Shares of patients with pneumonia, above 0 and below 1, for which the page states predictive values:
     give that of your own patients."""
+    measure_explanations: bool = False
+    """Also measure whether the heatmaps show what decides: deletion, insertion and random weights, of
+    Grad-CAM and HiResCAM. It takes about 70 predictions for each of at most 500 images."""
+    lesions: Annotated[str | None, optional("FILE")] = None
+    """Also measure whether the heatmaps point to known lesions. FILE is a JSON object from the path of an
+    image to its boxes [left, top, width, height] in pixels, as the lesions.json of `python -m
+    tfrecords_builder.synthesize`; the images are beside it."""
     batch_size: int = 64
     """Number of images that the model classifies at once, at least 1. The figures do not depend on it."""
 
@@ -60,6 +67,8 @@ def main(config: EvaluateConfig) -> None:
         config.batch_size,
         name=config.name,
         prevalences=config.prevalences,
+        measure_explanations=config.measure_explanations,
+        lesions=config.lesions,
     )
     print(evaluation.summary)  # noqa: T201
     print(evaluation.page)  # noqa: T201

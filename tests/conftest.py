@@ -73,7 +73,7 @@ def evaluation(finished_run, records) -> "Evaluation":
     """An evaluation of the finished run on its test split."""
     from pipeline.evaluation.evaluate import evaluate
 
-    return evaluate(finished_run, records)
+    return evaluate(finished_run, records, measure_explanations=True)
 
 
 @pytest.fixture

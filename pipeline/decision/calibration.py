@@ -29,8 +29,10 @@ class Calibration:
     """Names the images that it was fitted on."""
     images: int
     """Number of these images."""
+    prevalence: float
+    """Share of PNEUMONIA among the images, as they were weighted, that the probabilities assume."""
     log_loss_before: float
-    """Mean negative log likelihood of these images' labels without calibration, in nats."""
+    """Weighted mean negative log likelihood of these images' labels without calibration, in nats."""
     log_loss_after: float
     """The same with calibration."""
 
@@ -67,7 +69,11 @@ def _expit(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def fit(
-    labels: NDArray[np.integer | np.floating], probabilities: NDArray[np.floating], fitted_on: str
+    labels: NDArray[np.integer | np.floating],
+    probabilities: NDArray[np.floating],
+    fitted_on: str,
+    *,
+    balanced: bool = False,
 ) -> Calibration:
     """Fits slope and intercept to labels (Platt, Advances in Large Margin Classifiers, 1999).
 
@@ -78,20 +84,38 @@ def fit(
         labels: shape (n,), 0 or 1, both present.
         probabilities: shape (n,), 0 to 1, without calibration.
         fitted_on: names the images.
+        balanced: whether both classes count alike, so that the probabilities are those at a prevalence of one
+            half, as those of a training with class weights. By default all images count alike, and the
+            probabilities are those at the prevalence of these images.
 
     Raises:
         ValueError: if a class is missing, or probabilities do not rise with the labels.
     """
     truth = np.asarray(labels, np.float64)
-    slope, intercept = slope_and_intercept(truth, logit(probabilities), np.ones_like(truth))
+    times = _balancing(truth) if balanced else np.ones_like(truth)
+    slope, intercept = slope_and_intercept(truth, logit(probabilities), times)
     if not slope > LOWEST_SLOPE:
         raise ValueError(
             "the probabilities cannot be calibrated: they are not higher for PNEUMONIA than for NORMAL "
             f"(slope {slope:.3g})"
         )
-    before = np.asarray(probabilities, np.float64)
-    fitted = Calibration(slope, intercept, fitted_on, len(truth), _log_loss(truth, before), 0.0)
-    return dataclasses.replace(fitted, log_loss_after=_log_loss(truth, fitted.apply(before)))
+    fitted = Calibration(
+        slope=slope,
+        intercept=intercept,
+        fitted_on=fitted_on,
+        images=len(truth),
+        prevalence=float(times @ truth / times.sum()),
+        log_loss_before=_log_loss(truth, np.asarray(probabilities), times),
+        log_loss_after=0.0,
+    )
+    after = _log_loss(truth, fitted.apply(probabilities), times)
+    return dataclasses.replace(fitted, log_loss_after=after)
+
+
+def _balancing(labels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of images, 1 on average, with which both classes count alike; all 1 if there is one class."""
+    counts = np.bincount(labels.astype(int), minlength=2)
+    return (len(labels) / (2 * counts))[labels.astype(int)] if counts.all() else np.ones_like(labels)
 
 
 def slope_and_intercept(
@@ -127,6 +151,8 @@ def slope_and_intercept(
     return float(found.x[0]), float(found.x[1])
 
 
-def _log_loss(labels: NDArray[np.float64], probabilities: NDArray[np.float64]) -> float:
+def _log_loss(
+    labels: NDArray[np.float64], probabilities: NDArray[np.floating], times: NDArray[np.float64]
+) -> float:
     logits = logit(probabilities)
-    return float(np.mean(np.logaddexp(0, logits) - labels * logits))
+    return float(times @ (np.logaddexp(0, logits) - labels * logits) / times.sum())

@@ -14,6 +14,7 @@ from pipeline.evaluation import (
     discrimination,
     exchanges,
     explanations,
+    faithfulness,
     model_card,
     net_benefit,
     page,
@@ -24,6 +25,7 @@ from pipeline.evaluation import (
     verdict,
     warnings,
 )
+from pipeline.evaluation.lesions import load_masks
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import predict_split
 from pipeline.input.arrays import load_lungs
@@ -75,6 +77,8 @@ def evaluate(
     *,
     name: str | None = None,
     prevalences: Sequence[float] = DEFAULT_PREVALENCES,
+    measure_explanations: bool = False,
+    lesions: str | None = None,
 ) -> Evaluation:
     """Measures a run and writes page, figures, predictions and pictures to `RUN/evaluation/<name>-<split>/`.
 
@@ -85,6 +89,8 @@ def evaluate(
         batch_size: images that the model computes at once. The figures do not depend on it.
         name: name of the evaluation; by default that of the records folder.
         prevalences: shares of patients with pneumonia, 0 to 1, for which predictive values are computed.
+        measure_explanations: whether deletion, insertion and random weights are measured, too.
+        lesions: JSON file of known lesions, as of `pipeline.evaluation.lesions`; these are measured, too.
 
     Raises:
         UserError: if the run is not finished, if the records do not fit it, or if the folder holds the
@@ -98,8 +104,11 @@ def evaluate(
     runs.check_split(run, content, records, split)
     _refuse_other_evaluation(folder, content, records)
     predictions, images = predict_split(run, records, split, batch_size)
-    subject = Subject(run, images, predictions, batch_size, *load_lungs(records, split), prevalences)
-    parts = [measure_part(subject) for measure_part in PARTS]
+    known = None if lesions is None else load_masks(lesions, predictions.sources, run.preprocessing)
+    lungs = load_lungs(records, split)
+    subject = Subject(run, images, predictions, batch_size, *lungs, prevalences, known)
+    chosen = (*PARTS, faithfulness.measure_part) if measure_explanations or lesions else PARTS
+    parts = [measure_part(subject) for measure_part in chosen]
     parts = [verdict.measure_part(subject, parts), *parts]
     metrics = collect_metrics(parts)
     _write(folder, subject, parts, metrics, content)

@@ -34,6 +34,8 @@ class Subject:
 
     prevalences: Sequence[float]
     """Shares of patients with pneumonia for which predictive values are computed."""
+    lesions: NDArray[np.bool_] | None = None
+    """Where lesions are known to be (n, side, side), true in them; None if that is not known."""
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The run's probabilities of pneumonia (batch,) for images (batch, side, side, 1), 0 to 255."""

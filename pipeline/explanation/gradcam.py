@@ -1,14 +1,22 @@
-"""Grad-CAM heatmaps: which regions of an X-ray count as evidence for the label that the model gives.
+"""Heatmaps: which regions of an X-ray count as evidence for the label that the model gives.
 
-Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-ICCV 2017.
+Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", ICCV 2017. HiResCAM: Draelos and Carin, "Use HiResCAM instead of Grad-CAM for faithful
+explanations of convolutional neural networks", arXiv 2011.08891. They differ in one line: Grad-CAM averages the
+gradient of a feature over the image, HiResCAM takes it where the feature is. They agree where the gradient is
+the same everywhere, as behind global average pooling.
 """
+
+from typing import Literal, get_args
 
 import keras
 import tensorflow as tf
 
 from pipeline.network.calibrated import logit_of
 from pipeline.network.names import FEATURES
+
+Method = Literal["gradcam", "hirescam"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 _EPSILON = 1e-12  # added to a maximum that may be 0; far below every heat that matters
 
@@ -18,9 +26,14 @@ class GradCam:
 
     The network is split behind its last convolution. The gradient is then taken through the dense layers
     only, so that an explanation costs hardly more than a prediction.
+
+    Args:
+        model: the classifier.
+        method: how gradients become weights of the features.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, method: Method = "gradcam") -> None:
+        self._method = method
         features = model.get_layer(FEATURES).output
         self._convolutions = keras.Model(model.inputs[0], features)
         self._head = keras.Model(features, logit_of(model))
@@ -58,7 +71,9 @@ class GradCam:
         gradients = tape.gradient(logit, features)
         probability = tf.sigmoid(tf.cast(logit, tf.float32))
         towards_label = tf.where(probability >= threshold, 1.0, -1.0)[:, None, None, None]
-        weights = tf.reduce_mean(gradients * towards_label, axis=(1, 2), keepdims=True)
+        weights = gradients * towards_label
+        if self._method == "gradcam":
+            weights = tf.reduce_mean(weights, axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
         heat = tf.image.resize(heat, size, method="bilinear")[..., 0]
         return probability, heat / (tf.reduce_max(heat, axis=(1, 2), keepdims=True) + _EPSILON)

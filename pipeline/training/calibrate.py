@@ -21,6 +21,8 @@ def calibrate(
     labels: NDArray[np.integer | np.floating],
     probabilities: NDArray[np.floating],
     fitted_on: str,
+    *,
+    balanced: bool,
 ) -> NDArray[np.float64]:
     """Fits a calibration to predictions and writes the calibrated model. The run is unfinished meanwhile.
 
@@ -32,13 +34,14 @@ def calibrate(
         labels: shape (n,), 0 or 1, both present.
         probabilities: what the model predicts for these images, shape (n,), 0 to 1.
         fitted_on: names the images.
+        balanced: whether both classes count alike, as in a training with class weights.
 
     Returns:
         The calibrated probabilities, shape (n,), 0 to 1.
     """
     path = storage.join(run, calibration.FILE_NAME)
     try:
-        fitted = calibration.fit(labels, probabilities, fitted_on)
+        fitted = calibration.fit(labels, probabilities, fitted_on, balanced=balanced)
     except ValueError as error:
         logger.warning("%s is not calibrated: %s", run, error)
         if storage.exists(path):

@@ -222,7 +222,9 @@ def choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
     images, labels = load_arrays(config.records, "val")
     model = without_calibration(model)  # a process that was killed just here had calibrated it
     probabilities = predict_probabilities(model, images, config.batch_size)
-    calibrated = calibrate(config.run, model, np.asarray(labels), probabilities, "val")
+    calibrated = calibrate(
+        config.run, model, np.asarray(labels), probabilities, "val", balanced=config.class_weights
+    )
     point = operating_point.choose(np.asarray(labels), calibrated, Rule(target=config.target_sensitivity))
     storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
     logger.info(

@@ -85,7 +85,12 @@ def _finish(config: TrainConfig, of_folds: list[str]) -> None:
     if members[0].reference is not None:  # the averaged model describes images by its first member
         members[0].reference.save(config.run)
     calibrated = calibrate(
-        config.run, averaged, predicted.labels, predicted.probabilities, out_of_fold.CHOSEN_ON
+        config.run,
+        averaged,
+        predicted.labels,
+        predicted.probabilities,
+        out_of_fold.CHOSEN_ON,
+        balanced=config.class_weights,
     )
     point = out_of_fold.choose_operating_point(
         dataclasses.replace(predicted, probabilities=calibrated),

@@ -53,7 +53,7 @@ def test_it_is_finite_where_the_probabilities_separate_the_classes(probabilities
 
 
 def test_what_was_applied_can_be_undone():
-    fitted = Calibration(1.7, -0.4, "val", 10, 0.2, 0.1)
+    fitted = Calibration(1.7, -0.4, "val", 10, 0.5, 0.2, 0.1)
     probabilities = np.linspace(0.001, 0.999, 50)
 
     np.testing.assert_allclose(fitted.undo(fitted.apply(probabilities)), probabilities, rtol=1e-9)
@@ -67,3 +67,15 @@ def test_what_was_applied_can_be_undone():
 def test_what_cannot_be_calibrated_is_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         fit(np.array(labels), np.array([0.1, 0.2, 0.8, 0.9]), "val")
+
+
+def test_balanced_it_does_not_depend_on_the_share_of_pneumonia():
+    labels, probabilities = drawn(2, images=100_000)
+    fewer = (labels == 1) | (np.arange(len(labels)) % 5 == 0)
+
+    every = fit(labels, probabilities, "val", balanced=True)
+    some = fit(labels[fewer], probabilities[fewer], "val", balanced=True)
+
+    assert (some.slope, some.intercept) == pytest.approx((every.slope, every.intercept), abs=0.1)
+    assert some.prevalence == pytest.approx(0.5)
+    assert fit(labels[fewer], probabilities[fewer], "val").prevalence == pytest.approx(labels[fewer].mean())

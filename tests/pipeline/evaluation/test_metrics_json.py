@@ -37,6 +37,7 @@ def documented_key(path: str) -> str:
     path = re.sub(r"(?<=\.images\.)\w+$", "<class>", path)
     path = re.sub(r"^robustness\..*\.(\w+)$", r"robustness.<change>.\1", path)
     path = re.sub(r"^heat_in_lungs\.[^.]+\.", "heat_in_lungs.<group>.", path)
+    path = re.sub(r"^faithfulness\.[^.]+\.", "faithfulness.<method>.", path)
     path = re.sub(r"^exchange\.[^.]+\.", "exchange.<region>.", path)
     path = re.sub(r"^(over_thresholds\.\w+)\.[\d.]+$", r"\1.<limit>", path)
     path = re.sub(r"^at_prevalence\.[\d.]+\.(\w+)$", r"at_prevalence.<prevalence>.\1", path)

@@ -16,7 +16,7 @@ def test_a_run_is_calibrated_on_val(finished_run, records):
     images, labels = (np.asarray(array) for array in load_arrays(records, "val"))
     uncalibrated = predict_probabilities(without_calibration(run.model), images, 16)
 
-    fitted = calibration.fit(labels, uncalibrated, "val")
+    fitted = calibration.fit(labels, uncalibrated, "val", balanced=True)
 
     assert run.calibration.fitted_on == "val"
     assert run.calibration.slope == pytest.approx(fitted.slope, rel=1e-3)
@@ -30,7 +30,9 @@ def test_a_model_that_does_not_rank_is_not_calibrated(finished_run, tmp_path, ca
     run = str(shutil.copytree(finished_run, tmp_path / "run"))
     model = without_calibration(runs.load_model(run))
 
-    probabilities = calibrate(run, model, np.array([1, 1, 0, 0]), np.array([0.1, 0.2, 0.8, 0.9]), "val")
+    probabilities = calibrate(
+        run, model, np.array([1, 1, 0, 0]), np.array([0.1, 0.2, 0.8, 0.9]), "val", balanced=True
+    )
 
     assert probabilities.tolist() == [0.1, 0.2, 0.8, 0.9]
     assert runs.load(run).calibration is None
