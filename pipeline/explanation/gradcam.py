@@ -3,8 +3,8 @@
 Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV 2017. HiResCAM: Draelos and Carin, "Use HiResCAM instead of Grad-CAM for faithful
 explanations of convolutional neural networks", arXiv 2011.08891. They differ in one line: Grad-CAM averages
-the gradient of a feature over the image, HiResCAM takes it where the feature is. They agree where the gradient
-is the same everywhere, as behind global average pooling.
+the gradient of a feature over the image, HiResCAM takes it where the feature is. They agree where the
+gradient is the same everywhere, as behind global average pooling.
 """
 
 from typing import Literal, get_args
