@@ -200,8 +200,9 @@ def rank_correlation(heatmap: NDArray[np.float32], other: NDArray[np.float32]) -
 
 def peaks_inside(heatmaps: NDArray[np.float32], lesions: NDArray[np.bool_]) -> NDArray[np.float64]:
     """1 for each map (n, side, side) whose hottest pixel lies in the mask, else 0; 0 without any heat."""
-    flat = heatmaps.reshape(len(heatmaps), -1)
-    inside = lesions.reshape(len(lesions), -1)[np.arange(len(flat)), flat.argmax(axis=1)]
+    count, rows, columns = heatmaps.shape
+    flat = heatmaps.reshape(count, rows * columns)
+    inside = lesions.reshape(count, rows * columns)[np.arange(count), flat.argmax(axis=1)]
     return (inside & (flat.max(axis=1) > 0)).astype(np.float64)
 
 
