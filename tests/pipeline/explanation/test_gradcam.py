@@ -53,6 +53,33 @@ def test_it_is_the_gradient_weighted_sum_of_the_features(model, images, in_graph
         np.testing.assert_allclose(heatmap, by_hand(model, image, sign), atol=2e-3)
 
 
+def test_hirescam_agrees_behind_average_pooling(images):
+    model = build_model(
+        ModelConfig(filters=(4, 8), dense_units=(6,), attention="none"), image_size=32, seed=3
+    )
+
+    _, heatmaps = GradCam(model)(tf.constant(images), 0.0)
+    _, same = GradCam(model, "hirescam")(tf.constant(images), 0.0)
+
+    np.testing.assert_allclose(same, heatmaps, atol=1e-5)
+
+
+def test_hirescam_weighs_each_feature_where_it_is(images):
+    """Behind max pooling and one dense layer, only the largest value of each channel counts, by its weight."""
+    config = ModelConfig(filters=(4, 8), dense_units=(), attention="none", pooling="max")
+    model = build_model(config, image_size=32, seed=3)
+    features = tf.keras.Model(model.inputs, model.get_layer(FEATURES).output)(images).numpy()
+    kernel = model.get_layer(LOGIT).get_weights()[0][:, 0]
+
+    _, heatmaps = GradCam(model, "hirescam")(tf.constant(images), 0.0)
+
+    for image_features, heatmap in zip(features, heatmaps.numpy(), strict=True):
+        counts = image_features == image_features.max(axis=(0, 1))
+        heat = np.maximum((np.where(counts, image_features, 0) / counts.sum(axis=(0, 1)) * kernel).sum(-1), 0)
+        heat = tf.image.resize(heat[..., None], (32, 32)).numpy()[..., 0]
+        np.testing.assert_allclose(heatmap, heat / max(heat.max(), 1e-12), atol=1e-4)
+
+
 def test_the_probability_is_the_models_own(model, images):
     probability, _ = GradCam(model)(tf.constant(images), threshold=0.5)
 
