@@ -65,7 +65,7 @@ def test_hirescam_agrees_behind_average_pooling(images):
 
 
 def test_hirescam_weighs_each_feature_where_it_is(images):
-    """Behind max pooling and one dense layer, only the largest value of each channel counts, by its weight."""
+    """Behind max pooling and one dense layer, only the largest value of each channel counts."""
     config = ModelConfig(filters=(4, 8), dense_units=(), attention="none", pooling="max")
     model = build_model(config, image_size=32, seed=3)
     features = tf.keras.Model(model.inputs, model.get_layer(FEATURES).output)(images).numpy()
