@@ -44,6 +44,9 @@ class EvaluateConfig:
     """Also measure whether the heatmaps point to known lesions. FILE is a JSON object from the path of an
     image to its boxes [left, top, width, height] in pixels, as the lesions.json of `python -m
     tfrecords_builder.synthesize`; the images are beside it."""
+    mlflow: Annotated[str | None, optional("URI")] = None
+    """Address of an MLflow tracking server to which figures and page are logged. By default it is that in
+    MLFLOW_TRACKING_URI, if that is set. Needs the extra mlflow."""
     batch_size: int = 64
     """Number of images that the model classifies at once, at least 1. The figures do not depend on it."""
 
@@ -59,7 +62,9 @@ class EvaluateConfig:
 def main(config: EvaluateConfig) -> None:
     """Evaluates, then prints the main figures and the path of the page."""
     from pipeline.evaluation.evaluate import evaluate
+    from pipeline.tracking.mlflow_runs import tracker
 
+    tracked = tracker(config.mlflow)
     evaluation = evaluate(
         config.run,
         config.records,
@@ -70,6 +75,8 @@ def main(config: EvaluateConfig) -> None:
         measure_explanations=config.measure_explanations,
         lesions=config.lesions,
     )
+    if tracked:
+        tracked.log_evaluation(config.run, evaluation.page.rpartition("/")[0], evaluation.metrics)
     print(evaluation.summary)  # noqa: T201
     print(evaluation.page)  # noqa: T201
 

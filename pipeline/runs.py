@@ -46,6 +46,8 @@ FOLD_RECORDS = "records"
 """Folder below FOLDS of the records that the models of the folds are trained with."""
 OUT_OF_FOLD = "out_of_fold.csv"
 LABELS = "labels.html"
+MLFLOW = "mlflow.json"
+"""Names the MLflow run that a run folder was logged to."""
 SITE = "site.json"
 """What was fitted to a new site, in the run folder that was written for it."""
 SEARCH = "search"
@@ -79,6 +81,7 @@ _MODEL_FILES = OwnedFiles(
         r"model\.keras": b"pneumonia_classifier",
         r"reference\.npz": b"class_means.npy",
         r"calibration\.json": b'"slope"',
+        r"mlflow\.json": b'"run_id"',
         r"site\.json": b'"fitted_images"',
         r"operating_point\.json": b'"target_sensitivity"',
         **below(LOGS, {r"(train|validation|hparams)/events\.out\.tfevents\..*": b""}),

@@ -7,9 +7,13 @@ from tfrecords_builder.cli.command import run
 
 def main(config: TrainConfig) -> None:
     """Trains and prints the run folder."""
+    from pipeline.tracking.mlflow_runs import tracker
     from pipeline.training.folds import train
 
+    tracked = tracker(config.mlflow)
     train(config)
+    if tracked:
+        tracked.log_training(config.run)
     print(config.run)  # noqa: T201
 
 

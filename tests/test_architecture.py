@@ -31,6 +31,7 @@ FOLDERS = {
         "pages",
         "site",
         "suitability",
+        "tracking",
         "training",
     },
     "tuning": {"config"},

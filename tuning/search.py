@@ -7,11 +7,15 @@ from tuning.settings import SearchConfig
 
 def main(config: SearchConfig) -> None:
     """Searches, then prints the leaderboard and the run folder."""
-    from tuning import leaderboard
+    from pipeline.tracking.mlflow_runs import tracker
+    from tuning import leaderboard, trial
     from tuning.architecture_search import search
 
+    tracked = tracker(config.mlflow)
     rows = search(config)
     if rows:  # a worker of a parallel search has none
+        if tracked:
+            tracked.log_search(config.run, trial.results(config.run))
         leaderboard.print_table(rows)
         print(config.run)  # noqa: T201
 

@@ -131,6 +131,21 @@ def load_result(run_folder: str) -> TrialResult:
     return TrialResult(**continuing.read_json(storage.join(run_folder, RESULT)))
 
 
+def results(search_run: str) -> dict[str, dict[str, Any]]:
+    """What the finished trials of a search reached, by their run folders.
+
+    Args:
+        search_run: the run folder of the search, a path or a URL.
+    """
+    trials = storage.join(search_run, runs.SEARCH, "trials")
+    folders = [storage.join(trials, name) for name, is_folder in sorted(storage.entries(trials)) if is_folder]
+    return {
+        folder: dataclasses.asdict(load_result(folder))
+        for folder in folders
+        if storage.exists(storage.join(folder, RESULT))
+    }
+
+
 def curve_of(run_folder: str) -> Curve:
     """The validation losses of a trial, one for each epoch."""
     return [float(row[MONITOR]) for row in history.read(run_folder)]

@@ -195,6 +195,9 @@ class TrainConfig:
     checkpoint_seconds: float = 120.0
     """Seconds between two checkpoints within an epoch, at least 0; with 0, one is saved after each step. A
     training that was stopped continues from the last one. One is always saved at the end of an epoch."""
+    mlflow: str | None = None
+    """Address of an MLflow tracking server to which the finished run is logged. By default it is that in
+    MLFLOW_TRACKING_URI, if that is set. Needs the extra mlflow."""
     cache: Cache = "auto"
     """Where the records are kept during the training: `ram` loads them into memory, `none` reads them from
     their files in every epoch, `auto` loads them if there is enough free memory. A training that continues
@@ -244,10 +247,10 @@ class TrainConfig:
     def deciding_the_result(self) -> dict[str, Any]:
         """The settings that decide the trained model, as `config.json` holds them.
 
-        A training is continued only with the same ones, except for MAY_DIFFER. Where the run is written, how
-        the records are kept in memory and how often checkpoints are saved may change.
+        A training is continued only with the same ones, except for MAY_DIFFER. Where the run is written and
+        logged, how the records are kept in memory and how often checkpoints are saved may change.
         """
         settings = dataclasses.asdict(self)
-        for name in ("run", "overwrite", "cache", "checkpoint_seconds"):
+        for name in ("run", "overwrite", "cache", "checkpoint_seconds", "mlflow"):
             del settings[name]
         return settings

@@ -1,0 +1,1 @@
+"""Writes finished work to an MLflow tracking server: settings, figures and files."""
