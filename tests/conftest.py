@@ -73,7 +73,15 @@ def evaluation(finished_run, records) -> "Evaluation":
     """An evaluation of the finished run on its test split."""
     from pipeline.evaluation.evaluate import evaluate
 
-    return evaluate(finished_run, records, measure_explanations=True)
+    return evaluate(finished_run, records)
+
+
+@pytest.fixture(scope="session")
+def explained(finished_run, records) -> "Evaluation":
+    """The same evaluation with measured explanations."""
+    from pipeline.evaluation.evaluate import evaluate
+
+    return evaluate(finished_run, records, name="explained", measure_explanations=True)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def build(config: BuildConfig) -> Manifest:
     """
     unfinished = UnfinishedBuild(config.records.rstrip("/"))
     if not config.overwrite and (existing := _existing_records(config)) is not None:
-        unfinished.remove_if_empty()
+        unfinished.discard_if_published()
         logger.info("%s holds these records already; --overwrite builds them anew", config.records)
         return existing
     refuse_unknown_files(config.records, owned_files(config.records))

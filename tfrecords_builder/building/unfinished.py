@@ -83,12 +83,13 @@ class UnfinishedBuild:
         if not storage.exists(storage.join(self.records, manifest.FILE_NAME)):
             self._remove_replaced_shards()
         ownership.delete_owned(self.folder, UNFINISHED_FILES, last=SETTINGS)
-        self.remove_if_empty()
-        storage.remove_empty_folder(self.records)
+        for folder in (self.folder, self.records):
+            storage.remove_empty_folder(folder)
 
-    def remove_if_empty(self) -> None:
-        """Removes the folder of the unfinished build if it is empty: a process was killed before it did."""
-        storage.remove_empty_folder(self.folder)
+    def discard_if_published(self) -> None:
+        """Removes what a build left that was killed after it had published its last shard."""
+        if not any(name.endswith(".tfrecord") for name, _ in storage.entries(self.folder)):
+            self.discard()
 
     def _remove_replaced_shards(self, keep: Collection[str] = ()) -> None:
         """Removes shards of which no dataset.json is left, because a publishing has begun to replace them."""

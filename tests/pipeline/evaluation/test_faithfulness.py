@@ -80,12 +80,12 @@ def test_random_weights_have_the_spread_of_the_trained_ones(finished_run):
             assert after.std() == pytest.approx(before.std(), rel=0.3)
 
 
-def test_a_real_evaluation_has_both_methods(evaluation):
-    measured = evaluation.metrics["faithfulness"]
+def test_a_real_evaluation_has_both_methods(explained):
+    measured = explained.metrics["faithfulness"]
 
     assert set(measured) == {"gradcam", "hirescam"}
     for figures in measured.values():
         assert figures["insertion_gain"]["value"] > figures["insertion_gain"]["low"] > 0
         assert figures["deletion_gain"]["low"] > 0
         assert figures["peak_in_lesion"]["value"] is None
-    assert evaluation.metrics["lesion_area"] is None
+    assert explained.metrics["lesion_area"] is None

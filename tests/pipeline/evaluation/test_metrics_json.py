@@ -60,8 +60,8 @@ def fits(value: Any, row: dict[str, str]) -> bool:
     return limits is None or float(limits[1]) <= value <= float(limits[2])
 
 
-def test_the_document_describes_a_real_file(evaluation, documented):
-    found = {(documented_key(path), path): value for path, value in leaves(evaluation.metrics)}
+def test_the_document_describes_a_real_file(explained, documented):
+    found = {(documented_key(path), path): value for path, value in leaves(explained.metrics)}
 
     assert {key for key, _ in found} == set(documented)
     for (key, path), value in found.items():

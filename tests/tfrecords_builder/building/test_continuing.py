@@ -103,6 +103,30 @@ def test_a_build_killed_while_it_wrote_its_settings_leaves_nothing(source, tmp_p
     assert not (tmp_path / "records" / "unfinished").exists()
 
 
+@pytest.mark.parametrize("removed", range(7))
+def test_a_build_killed_after_it_was_published_leaves_nothing(source, tmp_path, monkeypatch, removed):
+    folder = tmp_path / "records"
+    remove = storage.remove
+    calls = iter(range(100))
+
+    def remove_or_die(path):
+        if next(calls) >= removed:
+            raise Killed
+        remove(path)
+
+    with monkeypatch.context() as context:
+        context.setattr(storage, "remove", remove_or_die)
+        with pytest.raises(Killed):
+            build(settings(source, folder))
+    assert (folder / "dataset.json").exists()
+    assert (folder / "unfinished").exists()
+
+    build(settings(source, folder))
+
+    build(settings(source, tmp_path / "whole"))
+    assert files_of(folder) == files_of(tmp_path / "whole")
+
+
 def test_a_build_killed_as_the_last_thing_leaves_nothing(source, tmp_path):
     build(settings(source, tmp_path / "records"))
     (tmp_path / "records" / "unfinished").mkdir()
@@ -110,6 +134,19 @@ def test_a_build_killed_as_the_last_thing_leaves_nothing(source, tmp_path):
     build(settings(source, tmp_path / "records"))
 
     assert not (tmp_path / "records" / "unfinished").exists()
+
+
+def test_finished_shards_of_other_settings_stay(source, tmp_path, monkeypatch):
+    build(settings(source, tmp_path / "records"))
+    with monkeypatch.context() as context:
+        killed_after(context, 3)
+        with pytest.raises(Killed):
+            build(settings(source, tmp_path / "records", shards=7, overwrite=True))
+    left = files_of(tmp_path / "records" / "unfinished")
+
+    build(settings(source, tmp_path / "records"))
+
+    assert files_of(tmp_path / "records" / "unfinished") == left
 
 
 def test_a_build_that_was_begun_with_other_settings_is_not_continued(source, tmp_path, monkeypatch):
