@@ -5,6 +5,7 @@ threshold. A model that does not rank the site's images cannot be mended so, and
 """
 
 import dataclasses
+import functools
 import logging
 import math
 from collections.abc import Callable
@@ -205,8 +206,12 @@ def _fit(
     fitted = calibration.fit(labels, predictions.probabilities, fitted_on)
     point = operating_point.choose(labels, fitted.apply(predictions.probabilities), rule, fitted_on)
 
+    @functools.lru_cache(maxsize=1)  # all three figures need it, of the same resample
+    def of_resample(times: bytes) -> tuple[float, float]:
+        return calibration.slope_and_intercept(labels, logits, np.frombuffer(times))
+
     def slope_and_intercept(times: NDArray[np.float64]) -> tuple[float, float]:
-        return calibration.slope_and_intercept(labels, logits, times)
+        return of_resample(times.tobytes())
 
     def threshold(times: NDArray[np.float64]) -> float:
         slope, intercept = slope_and_intercept(times)

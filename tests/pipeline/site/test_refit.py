@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from pipeline.decision.operating_point import Rule
 from pipeline.input.arrays import load_arrays, load_origins
 from pipeline.model import predict_probabilities
 from pipeline.operating_point import OperatingPointConfig, main
-from pipeline.site.refit import refit
+from pipeline.site.refit import Refit, refit
 from tfrecords_builder.errors import UserError
 
 
@@ -24,10 +25,16 @@ def fit(run, site, new_run, **changes):
     return refit(run, site, "test", str(new_run), **options | changes)
 
 
-def test_a_site_gets_a_run_of_its_own(finished_run, site, tmp_path):
-    fitted = fit(finished_run, site, tmp_path / "new")
+@pytest.fixture(scope="module")
+def new_run(finished_run, site, tmp_path_factory) -> tuple[str, Refit]:
+    """A run folder that was written for the site, and what was fitted."""
+    folder = str(tmp_path_factory.mktemp("site") / "new")
+    return folder, fit(finished_run, site, folder)
 
-    run = runs.load(str(tmp_path / "new"))
+
+def test_a_site_gets_a_run_of_its_own(new_run, site):
+    folder, fitted = new_run
+    run = runs.load(folder)
     assert run.calibration.slope == pytest.approx(fitted.slope.value)
     assert run.operating_point.threshold == pytest.approx(fitted.threshold.value)
     assert fitted.threshold.low <= fitted.threshold.value <= fitted.threshold.high
@@ -38,11 +45,11 @@ def test_a_site_gets_a_run_of_its_own(finished_run, site, tmp_path):
     assert fitted.after.sensitivity.value == pytest.approx(called[rest & (labels == 1)].mean())
     assert fitted.after.specificity.value == pytest.approx((~called)[rest & (labels == 0)].mean())
     assert sum(fitted.tested_images.values()) == rest.sum()
-    assert json.loads((tmp_path / "new" / "site.json").read_text())["fitted_on"] == fitted.fitted_on
+    assert json.loads(Path(folder, "site.json").read_text())["fitted_on"] == fitted.fitted_on
 
 
-def test_no_patient_is_fitted_and_tested_on(finished_run, site, tmp_path):
-    fitted = fit(finished_run, site, tmp_path / "new")
+def test_no_patient_is_fitted_and_tested_on(new_run, site):
+    fitted = new_run[1]
 
     origins = load_origins(site, "test")
     drawn = {origin["patient"] for origin in origins if origin["source"] in fitted.fitted_on}
@@ -51,19 +58,19 @@ def test_no_patient_is_fitted_and_tested_on(finished_run, site, tmp_path):
     assert sum(fitted.fitted_images.values()) >= 40
 
 
-def test_the_weights_and_the_old_run_stay(finished_run, site, tmp_path):
-    before = runs.load(finished_run)
-    fit(finished_run, site, tmp_path / "new")
+def test_the_weights_stay(finished_run, new_run):
+    before, new = runs.load(finished_run), runs.load(new_run[0])
 
-    new = runs.load(str(tmp_path / "new"))
     for weights, same in zip(before.model.get_weights(), new.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, same)
-    assert runs.load(finished_run).operating_point == before.operating_point
 
 
 def test_the_command_prints_both(finished_run, site, tmp_path, capsys):
+    before = runs.load(finished_run).operating_point
+
     main(OperatingPointConfig(finished_run, site, "test", new_run=str(tmp_path / "new"), images=40))
 
+    assert runs.load(finished_run).operating_point == before
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == str(tmp_path / "new")
     assert any(line.startswith("sensitivity ") for line in printed)
