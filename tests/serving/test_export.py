@@ -56,7 +56,13 @@ def test_a_version_is_never_replaced(finished_run, models):
 def test_a_version_identifies_its_run(finished_run, models):
     inside = Path(models) / "pneumonia/1/assets.extra/run"
 
-    for name in ("config.json", "calibration.json", "operating_point.json", "dataset.json"):
+    for name in (
+        "config.json",
+        "environment.json",
+        "calibration.json",
+        "operating_point.json",
+        "dataset.json",
+    ):
         assert (inside / name).read_bytes() == (Path(finished_run) / name).read_bytes()
     digest = hashlib.sha256((Path(finished_run) / "model.keras").read_bytes()).hexdigest()
     assert (inside / "model.keras.sha256").read_text() == f"{digest}\n"
