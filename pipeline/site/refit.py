@@ -6,7 +6,6 @@ threshold. A model that does not rank the site's images cannot be mended so, and
 
 import dataclasses
 import functools
-import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +27,6 @@ from pipeline.training.calibrate import save_calibrated
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, Split
-
-logger = logging.getLogger(__name__)
 
 _COPIED = (runs.CONFIG, runs.ENVIRONMENT, manifest.FILE_NAME, runs.HISTORY)
 

@@ -18,6 +18,7 @@ _FILES_OF_RUN = (
     runs.CONFIG,
     runs.ENVIRONMENT,
     calibration.FILE_NAME,
+    runs.SITE,
     operating_point.FILE_NAME,
     manifest.FILE_NAME,
 )
