@@ -18,7 +18,7 @@ from pipeline.decision import calibration, operating_point
 from pipeline.decision.calibration import Calibration
 from pipeline.decision.operating_point import OperatingPoint, Rule
 from pipeline.evaluation import calibration as measured_calibration
-from pipeline.evaluation import discrimination, thresholds, verdict
+from pipeline.evaluation import counts, discrimination, thresholds, verdict
 from pipeline.evaluation.intervals import Interval, bootstrap_by_patient
 from pipeline.evaluation.predictions import Predictions, predict_split
 from pipeline.network.calibrated import without_calibration
@@ -128,13 +128,13 @@ def refit(
         )
     chosen = _draw(predictions, images, seed)
     before = _uncalibrated(run, predictions)
+    drawn, rest = _subset(before, chosen), _subset(before, ~chosen)
     try:
         fitted, point, intervals = _fit(
             _subset(before, chosen), rule, f"{int(chosen.sum())} images of {records}"
         )
     except ValueError as error:
         raise UserError(f"the model cannot be fitted to {records!r}: {error}") from None
-    rest = _subset(before, ~chosen)
     after = dataclasses.replace(
         rest, probabilities=fitted.apply(rest.probabilities).astype(np.float32), threshold=point.threshold
     )
@@ -142,13 +142,15 @@ def refit(
         records=records,
         split=split,
         seed=seed,
-        fitted_images=_count(_subset(before, chosen)),
-        tested_images=_count(rest),
+        fitted_images=counts.measure(drawn).images,
+        tested_images=counts.measure(rest).images,
         auc=auc,
         **intervals,
         before=_test(_subset(predictions, ~chosen)),
         after=_test(after),
-        fitted_on=[source for source, drawn in zip(predictions.sources, chosen, strict=True) if drawn],
+        fitted_on=[
+            source for source, fitted_on in zip(predictions.sources, chosen, strict=True) if fitted_on
+        ],
     )
     _write(run, new_run, fitted, point, result)
     return result
@@ -158,8 +160,8 @@ def _draw(predictions: Predictions, images: int, seed: int) -> NDArray[np.bool_]
     """Draws whole patients until there are enough images; says of each image whether it was drawn."""
     patients = np.array(predictions.patients)
     shuffled = np.random.default_rng(seed).permutation(np.unique(patients))
-    counts = np.array([(patients == patient).sum() for patient in shuffled])
-    needed = int(np.searchsorted(np.cumsum(counts), images)) + 1
+    sizes = np.array([(patients == patient).sum() for patient in shuffled])
+    needed = int(np.searchsorted(np.cumsum(sizes), images)) + 1
     chosen = np.isin(patients, shuffled[:needed])
     for part, use in ((chosen, "fit on"), (~chosen, "test on")):
         if len(np.unique(predictions.labels[part])) != len(CLASS_NAMES):
@@ -252,10 +254,6 @@ def _test(predictions: Predictions) -> Tested:
         figures.slope,
         figures.intercept,
     )
-
-
-def _count(predictions: Predictions) -> dict[str, int]:
-    return {name: int((predictions.labels == label).sum()) for label, name in enumerate(CLASS_NAMES)}
 
 
 def _write(run: Run, new_run: str, fitted: Calibration, point: OperatingPoint, result: Refit) -> None:

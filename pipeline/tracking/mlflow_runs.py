@@ -5,8 +5,6 @@ its training, and nothing is logged twice. Images and names of patients are not 
 an evaluation.
 """
 
-import csv
-import io
 import json
 import math
 import os
@@ -16,6 +14,7 @@ from typing import Any
 
 from pipeline import runs
 from pipeline.decision import calibration, operating_point
+from pipeline.training import history
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError, first_line
 
@@ -134,9 +133,9 @@ class Tracker:
         identifier, epochs = self._known(run)
         if identifier is None:
             identifier = self._begin(run, parent)
-        rows = _epochs(run)
+        rows = history.read(run)
         for row in rows[epochs:]:
-            self._log_figures(identifier, _numbers(row), "", step=int(row["epoch"]))
+            self._log_figures(identifier, row, "", step=int(row["epoch"]))
         if epochs < len(rows) or not epochs:
             self._log_result(run, identifier)
         known = {"tracking_uri": self._uri, "run_id": identifier, "epochs": len(rows)}
@@ -198,22 +197,6 @@ def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
-def _epochs(run: str) -> list[dict[str, str]]:
-    """The rows of `history.csv`; none of a training in folds, whose folds have their own."""
-    path = storage.join(run, runs.HISTORY)
-    return list(csv.DictReader(io.StringIO(storage.read(path)))) if storage.exists(path) else []
-
-
 def _allowed(name: str) -> str:
     """A name of a metric with only what MLflow allows in it."""
     return "".join(character if character.isalnum() or character in "_-. :/" else "_" for character in name)
-
-
-def _numbers(row: Mapping[str, str]) -> dict[str, float]:
-    numbers = {}
-    for name, text in row.items():
-        try:
-            numbers[name] = float(text)
-        except ValueError:
-            continue
-    return numbers
