@@ -14,11 +14,11 @@ class CompareConfig:
     """Compares runs that have evaluated the same images: is a difference more than chance?
 
     Prints the figures of every run, and how each differs from the first one. Writes them to OUTPUT:
-    comparison.html (a page), comparison.json (all figures) and disagreements.csv (the images that the runs
-    call differently). The runs may have been trained with different image sizes and borders.
+    comparison.html (a page), comparison.json (all figures) and disagreements.csv (the images to which the
+    runs give different labels). The runs may have been trained with different image sizes and borders.
     """
 
-    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN RUN [RUN ...]")]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], optional("RUN RUN [RUN ...]")]
     """Run folders that `python -m pipeline.evaluate` has evaluated; paths or URLs. The others are compared
     with the first one."""
     evaluation: Annotated[str | None, optional("NAME")] = None

@@ -32,18 +32,20 @@ class EvaluateConfig:
     split: Split = "test"
     """Split whose images are classified."""
     name: Annotated[str | None, optional("NAME")] = None
-    """Name of the evaluation; by default that of the RECORDS folder. The evaluation of other records is never
-    written over."""
+    """Name of the evaluation, of letters, digits, _, - and dots; by default that of the RECORDS folder. The
+    evaluation of other records is never written over."""
     prevalences: tuple[float, ...] = DEFAULT_PREVALENCES
     """Shares of patients with pneumonia, above 0 and below 1, for which the page states predictive values:
     give that of your own patients."""
     measure_explanations: bool = False
-    """Also measure whether the heatmaps show what decides: deletion, insertion and random weights, of
-    Grad-CAM and HiResCAM. It takes about 70 predictions for each of at most 500 images."""
+    """Also test the heatmaps of Grad-CAM and of HiResCAM, a variant of it. Does the answer change when their
+    hottest pixels are blurred (deletion) or shown alone (insertion), and do the maps change when the weights
+    are random? It takes about 70 predictions for each of at most 500 images."""
     lesions: Annotated[str | None, optional("FILE")] = None
-    """Also measure whether the heatmaps point to known lesions. FILE is a JSON object from the path of an
-    image to its boxes [left, top, width, height] in pixels, as the lesions.json of `python -m
-    tfrecords_builder.synthesize`; the images are beside it."""
+    """Also test the heatmaps, as --measure-explanations does, against lesions that are known. FILE is JSON: an
+    object from the path of each image, relative to the folder of FILE, to a list of boxes [left, top, width,
+    height] in pixels of the original image, as in the lesions.json of `python -m
+    tfrecords_builder.synthesize`. It is not needed for records that were built with --table.box."""
     mlflow: Annotated[str | None, optional("URI")] = None
     """Address of an MLflow tracking server to which figures and page are logged. By default it is that in
     MLFLOW_TRACKING_URI, if that is set. Needs the extra mlflow."""
@@ -62,6 +64,7 @@ class EvaluateConfig:
 def main(config: EvaluateConfig) -> None:
     """Evaluates, then prints the main figures and the path of the page."""
     from pipeline.evaluation.evaluate import evaluate
+    from pipeline.tracking import tensorboard_events
     from pipeline.tracking.mlflow_runs import tracker
 
     tracked = tracker(config.mlflow)
@@ -75,6 +78,7 @@ def main(config: EvaluateConfig) -> None:
         measure_explanations=config.measure_explanations,
         lesions=config.lesions,
     )
+    tensorboard_events.log_evaluation(config.run, evaluation)
     if tracked:
         tracked.log_evaluation(config.run, evaluation.page.rpartition("/")[0], evaluation.metrics)
     print(evaluation.summary)  # noqa: T201

@@ -22,7 +22,7 @@ class OperatingPointConfig:
 
     With --new-run it fits the run to a new site instead: calibration and threshold are fitted on some images
     of RECORDS and tested on the others, and a run folder is written that can be exported as a new version.
-    RUN stays as it is. A site whose images the model does not rank is refused.
+    RUN stays as it is. A site is refused if the model cannot tell its NORMAL from its PNEUMONIA images.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -40,12 +40,12 @@ class OperatingPointConfig:
     """The sensitivity or specificity that is asked for, above 0 and at most 1."""
     confidence: Annotated[float | None, optional("FLOAT")] = None
     """Choose the threshold so that the target holds with this confidence for other images of the same kind,
-    for example 0.95. By default it holds for the images that the threshold is chosen on."""
+    for example 0.95; above 0 and below 1. By default it holds for the images that the threshold is chosen on."""
     missed_cost: float = 10.0
-    """With the rule cost: what a missed pneumonia costs, in false alarms."""
+    """With the rule cost: how many false alarms are as bad as one missed pneumonia; above 0."""
     prevalence: Annotated[float | None, optional("FLOAT")] = None
-    """With the rule cost: share of patients with pneumonia where the model is used. By default that of the
-    images."""
+    """With the rule cost: share of patients with pneumonia where the model is used, above 0 and below 1. By
+    default that of the images."""
     new_run: Annotated[str | None, optional("NEW_RUN")] = None
     """Run folder to write for a new site, whose images are RECORDS; a path or a URL."""
     images: int = 100
@@ -54,7 +54,7 @@ class OperatingPointConfig:
     seed: int = 0
     """With --new-run: seed of the draw of the images to fit on."""
     trust_labels: bool = False
-    """Also choose on images whose label seems wrong, of a training in folds."""
+    """If RUN was trained with --folds: also choose on images whose label seems wrong."""
     batch_size: int = 64
     """Number of images that the model classifies at once, at least 1."""
 

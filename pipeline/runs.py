@@ -71,6 +71,7 @@ EVALUATION_FILES = OwnedFiles(
 CHECKPOINT_FILES = OwnedFiles(
     "a checkpoint", {r"latest\.json": b'"weights"', r"epoch-\d+(-step-\d+)?\.weights\.h5": b"HDF"}
 )
+_LOGGED = rf"train|validation|hparams|evaluation-[{EVALUATION_NAME_CHARACTERS}]+"
 _MODEL_FILES = OwnedFiles(
     "a training of one model",
     {
@@ -84,7 +85,7 @@ _MODEL_FILES = OwnedFiles(
         r"mlflow\.json": b'"run_id"',
         r"site\.json": b'"fitted_images"',
         r"operating_point\.json": b'"target_sensitivity"',
-        **below(LOGS, {r"(train|validation|hparams)/events\.out\.tfevents\..*": b""}),
+        **below(LOGS, {rf"({_LOGGED})/events\.out\.tfevents\..*": b""}),
         **below(CHECKPOINT, CHECKPOINT_FILES.signatures),
         **below(rf"{EVALUATION}/[{EVALUATION_NAME_CHARACTERS}]+", EVALUATION_FILES.signatures),
         **below(EVALUATION, EVALUATION_FILES.signatures),  # of version 0.2

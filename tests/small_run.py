@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.training.settings import ModelConfig, TrainConfig
 from tfrecords_builder import Preprocessing
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.records import CLASS_NAMES, Record, pack_lungs, serialize, shard_name
+from tfrecords_builder.records import CLASS_NAMES, Record, pack_mask, serialize, shard_name
 
 SIDE = 32
 
@@ -76,7 +76,7 @@ def write_records(
                 for position in positions:
                     record = _record(images, labels, split, position, encoding)
                     if lungs:
-                        record = dataclasses.replace(record, lungs=pack_lungs(middle(side)))
+                        record = dataclasses.replace(record, lungs=pack_mask(middle(side)))
                     writer.write(serialize(record))
             written.append(Shard(path.name, len(positions), path.stat().st_size, ""))
         classes = {name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)}

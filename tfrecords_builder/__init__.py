@@ -2,5 +2,5 @@
 
 from tfrecords_builder.preprocessing import Preprocessing
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Preprocessing", "__version__"]

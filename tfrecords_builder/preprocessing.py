@@ -30,10 +30,10 @@ class Preprocessing:
     """
 
     image_size: int = 96
-    """Side of the square image that the model sees, in pixels."""
+    """Side of the square image that the model sees, 16 to 2048 pixels."""
     border: float = 0.08
-    """Fraction of the height that is cropped at the top, and as much at the bottom; and fraction of the width
-    that is cropped at the left, and as much at the right. Below 0.5."""
+    """What is cropped from each of the four sides, from 0 to below 0.5: a fraction of the height at top and
+    bottom, and the same fraction of the width at left and right."""
     sixteen_bits: SixteenBits = "range"
     """How images with 16 bits per sample become 8 bits. range: the darkest pixel of the image becomes black,
     the brightest white. high_byte: the lower 8 bits are dropped, as older versions of the builder did."""

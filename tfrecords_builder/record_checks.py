@@ -162,8 +162,12 @@ def _record_faults(record: Record, content: Manifest) -> Iterator[str]:
         yield f"has label {record.label}, expected 0 or 1"
     if not _SHA256.fullmatch(record.sha256):
         yield f"has the sha256 {record.sha256!r}, expected 64 hexadecimal digits"
-    if record.lungs and len(record.lungs) != num_packed_bytes(side):
-        yield f"has {len(record.lungs)} bytes of lung mask, expected {num_packed_bytes(side)} or none"
+    for name, mask in (("lung mask", record.lungs), ("lesion mask", record.lesions)):
+        if mask and len(mask) != num_packed_bytes(side):
+            yield f"has {len(mask)} bytes of {name}, expected {num_packed_bytes(side)} or none"
+    for name, pixels in (("width", record.width), ("height", record.height)):
+        if pixels is not None and pixels < 1:
+            yield f"has a {name} of {pixels} pixels"
     if content.encoding == "raw":
         if len(record.image) != side * side:
             yield f"has {len(record.image)} bytes of pixels, expected {side * side}"

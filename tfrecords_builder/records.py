@@ -8,13 +8,21 @@
 | `source`  | bytes | path relative to the source folder                                               |
 | `subtype` | bytes | `bacteria`, `virus` or empty                                                     |
 | `sha256`  | bytes | digest of the original file, in hexadecimal                                      |
-| `lungs`   | bytes | lungs in the same crop: packed bits of the mask (see `pack_lungs`); empty where  |
+| `lungs`   | bytes | lungs in the same crop: packed bits of the mask (see `pack_mask`); empty where  |
 |           |       | unknown. Records that were built without masks do not have the feature           |
+| `lesions` | bytes | boxes of lesions that a table names, as a mask packed like `lungs`; empty where  |
+|           |       | there are none. Only in records that were built with `--table.box`               |
+| `width`   | int64 | width of the original image in pixels; older records do not have it              |
+| `height`  | int64 | height of the original image in pixels; older records do not have it             |
+| `columns` | bytes | JSON object with the text of the columns of `--table.keep`, by their names. Only |
+|           |       | in records that were built with that option                                      |
 
 Shards are named `<split>-00000-of-00016.tfrecord`.
 """
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -48,6 +56,14 @@ class Record:
     sha256: str
     lungs: bytes | None = None
     """None if the record does not have the feature."""
+    lesions: bytes | None = None
+    """None if the record does not have the feature."""
+    width: int | None = None
+    """None if the record does not have the feature."""
+    height: int | None = None
+    """None if the record does not have the feature."""
+    columns: Mapping[str, str] | None = None
+    """None if the record does not have the feature."""
 
 
 def num_packed_bytes(side: int) -> int:
@@ -55,19 +71,19 @@ def num_packed_bytes(side: int) -> int:
     return -(-side * side // 8)
 
 
-def pack_lungs(mask: NDArray[np.bool_]) -> bytes:
-    """Packs a mask (side, side), true in the lungs: by rows, eight pixels a byte, the highest bit first."""
+def pack_mask(mask: NDArray[np.bool_]) -> bytes:
+    """Packs a mask (side, side) of lungs or lesions: by rows, eight pixels a byte, the highest bit first."""
     return np.packbits(mask).tobytes()
 
 
-def unpack_lungs(packed: bytes, side: int) -> NDArray[np.bool_]:
-    """Unpacks what `pack_lungs` returned into a mask (side, side).
+def unpack_mask(packed: bytes, side: int) -> NDArray[np.bool_]:
+    """Unpacks what `pack_mask` returned into a mask (side, side).
 
     Raises:
         ValueError: if it has another size.
     """
     if len(packed) != num_packed_bytes(side):
-        raise ValueError(f"a lung mask has {len(packed)} bytes, expected {num_packed_bytes(side)}")
+        raise ValueError(f"a mask has {len(packed)} bytes, expected {num_packed_bytes(side)}")
     bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=side * side)
     return bits.reshape(side, side).astype(np.bool_)
 
@@ -85,16 +101,25 @@ def serialize(record: Record) -> bytes:
         value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
+    def whole_number(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
     features = {
         "image": feature(record.image),
-        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[record.label])),
+        "label": whole_number(record.label),
         "patient": feature(record.patient),
         "source": feature(record.source),
         "subtype": feature(record.subtype),
         "sha256": feature(record.sha256),
     }
-    if record.lungs is not None:
-        features["lungs"] = feature(record.lungs)
+    for name, mask in (("lungs", record.lungs), ("lesions", record.lesions)):
+        if mask is not None:
+            features[name] = feature(mask)
+    for name, pixels in (("width", record.width), ("height", record.height)):
+        if pixels is not None:
+            features[name] = whole_number(pixels)
+    if record.columns is not None:
+        features["columns"] = feature(json.dumps(dict(record.columns)))
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
@@ -119,15 +144,38 @@ def deserialize(serialized: bytes) -> Record:
             raise ValueError(f"feature {name!r} has {len(found)} bytes values, expected 1")
         return found[0]
 
-    labels = features["label"].int64_list.value if "label" in features else []
-    if len(labels) != 1:
-        raise ValueError(f"feature 'label' has {len(labels)} int64 values, expected 1")
+    def whole_number(name: str) -> int:
+        found = features[name].int64_list.value if name in features else []
+        if len(found) != 1:
+            raise ValueError(f"feature {name!r} has {len(found)} int64 values, expected 1")
+        return found[0]
+
     text = {
         name: value(name).decode("utf-8", "surrogateescape")
         for name in ("patient", "source", "subtype", "sha256")
     }
-    lungs = value("lungs") if "lungs" in features else None
-    return Record(image=value("image"), label=labels[0], lungs=lungs, **text)
+    return Record(
+        image=value("image"),
+        label=whole_number("label"),
+        lungs=value("lungs") if "lungs" in features else None,
+        lesions=value("lesions") if "lesions" in features else None,
+        width=whole_number("width") if "width" in features else None,
+        height=whole_number("height") if "height" in features else None,
+        columns=columns_of(value("columns")) if "columns" in features else None,
+        **text,
+    )
+
+
+def columns_of(text: bytes) -> dict[str, str]:
+    """The columns of a table that the feature `columns` holds; none if it is empty.
+
+    Raises:
+        ValueError: if it holds something else.
+    """
+    columns = json.loads(text or b"{}")
+    if not isinstance(columns, dict):
+        raise ValueError(f"feature 'columns' is no JSON object: {text!r:.80}")
+    return {name: str(cell) for name, cell in columns.items()}
 
 
 def features_for_training(*, lungs: bool = False) -> dict[str, "tf.io.FixedLenFeature"]:

@@ -28,7 +28,8 @@ class BenchmarkConfig:
     """Folder of records, whose split `train` is read. Without it, synthetic images are read."""
     batch_sizes: tuple[int, ...] = (32,)
     """Number of images in a batch: one or more numbers of at least 1. The training step is measured with each
-    of them, the input with the largest, and goodput and PyTorch's training step with the first."""
+    of them, and reading with the largest. `goodput` (see --stages) and PyTorch's training step are measured
+    with the first."""
     image_size: int = 224
     """Side in pixels of the synthetic images with which the input is measured; ignored with RECORDS."""
     step_image_size: int = 64

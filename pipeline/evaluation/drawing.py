@@ -1,4 +1,7 @@
-"""What the pictures of all parts share: size, colours, and the way to PNG."""
+"""What the pictures of all parts share: size, colours, and the way to PNG.
+
+A picture itself is drawn in the module of its part, and shown by the template beside it.
+"""
 
 import io
 

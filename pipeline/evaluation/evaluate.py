@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipeline.evaluation import (
     DEFAULT_PREVALENCES,
     calibration,
     counts,
+    data_flow,
     discrimination,
     exchanges,
     explanations,
@@ -27,7 +28,7 @@ from pipeline.evaluation import (
 )
 from pipeline.evaluation.lesions import load_masks
 from pipeline.evaluation.part import Part, Subject
-from pipeline.evaluation.predictions import predict_split
+from pipeline.evaluation.predictions import Predictions, predict_split
 from pipeline.input.arrays import load_lungs
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
@@ -43,6 +44,7 @@ PAGE = "report.html"
 
 PARTS: tuple[Callable[[Subject], Part], ...] = (
     counts.measure_part,
+    data_flow.measure_part,
     discrimination.measure_part,
     thresholds.measure_part,
     prevalence.measure_part,
@@ -67,6 +69,11 @@ class Evaluation:
     """The main figures as a few lines of text."""
     page: str
     """Path of `report.html`."""
+    name: str
+    """Name of its folder below `RUN/evaluation/`."""
+    predictions: Predictions
+    pictures: Mapping[str, bytes]
+    """All PNG files by name."""
 
 
 def evaluate(
@@ -91,29 +98,43 @@ def evaluate(
         prevalences: shares of patients with pneumonia, 0 to 1, for which predictive values are computed.
         measure_explanations: whether deletion, insertion and random weights are measured, too.
         lesions: JSON file of known lesions, as of `pipeline.evaluation.lesions`; these are measured, too.
+            Without it, the lesions that the records tell are measured with the explanations.
 
     Raises:
         UserError: if the run is not finished, if the records do not fit it, or if the folder holds the
             evaluation of other records, or files that no evaluation wrote.
     """
-    folder = storage.join(run_folder, runs.EVALUATION, f"{name or name_of(records)}-{split}")
+    name = f"{name or name_of(records)}-{split}"
+    folder = storage.join(run_folder, runs.EVALUATION, name)
     refuse_unknown_files(folder, runs.EVALUATION_FILES)
     run = runs.load(run_folder)
     storage.check_writable(folder)
     content = manifest.load(records)
     runs.check_split(run, content, records, split)
     _refuse_other_evaluation(folder, content, records)
-    predictions, images = predict_split(run, records, split, batch_size)
-    known = None if lesions is None else load_masks(lesions, predictions.sources, run.preprocessing)
+    predictions, images, known = predict_split(run, records, split, batch_size)
+    if lesions is not None:
+        known = load_masks(lesions, predictions.sources, run.preprocessing)
     lungs = load_lungs(records, split)
-    subject = Subject(run, images, predictions, batch_size, *lungs, prevalences, known)
+    subject = Subject(
+        run,
+        images,
+        predictions,
+        batch_size,
+        *lungs,
+        records=content,
+        trained_with=manifest.load(run.folder),
+        prevalences=prevalences,
+        lesions=known,
+    )
     chosen = (*PARTS, faithfulness.measure_part) if measure_explanations or lesions else PARTS
     parts = [measure_part(subject) for measure_part in chosen]
     parts = [verdict.measure_part(subject, parts), *parts]
     metrics = collect_metrics(parts)
-    _write(folder, subject, parts, metrics, content)
+    pictures = {name: png for part in parts for name, png in part.pictures.items()}
+    _write(folder, subject, parts, metrics, pictures)
     summary = "\n".join(part.summary for part in parts if part.summary)
-    return Evaluation(metrics, summary, storage.join(folder, PAGE))
+    return Evaluation(metrics, summary, storage.join(folder, PAGE), name, predictions, pictures)
 
 
 def name_of(records: str) -> str:
@@ -146,14 +167,20 @@ def collect_metrics(parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _write(
-    folder: str, subject: Subject, parts: Sequence[Part], metrics: dict[str, Any], content: Manifest
+    folder: str,
+    subject: Subject,
+    parts: Sequence[Part],
+    metrics: dict[str, Any],
+    pictures: Mapping[str, bytes],
 ) -> None:
-    storage.write(storage.join(folder, manifest.FILE_NAME), content.to_json())
+    storage.write(storage.join(folder, manifest.FILE_NAME), subject.records.to_json())
     storage.write(storage.join(folder, METRICS), storage.to_json(metrics))
     storage.write(storage.join(folder, PREDICTIONS), subject.predictions.to_csv())
-    for part in parts:
-        for name, png in part.pictures.items():
-            storage.write(storage.join(folder, name), png)
-    card = model_card.render(subject, parts, manifest.load(subject.run.folder), folder.rpartition("/")[2])
+    for name, png in pictures.items():
+        storage.write(storage.join(folder, name), png)
+    card = model_card.render(subject, parts, folder.rpartition("/")[2])
     storage.write(storage.join(folder, model_card.FILE_NAME), card)
     storage.write(storage.join(folder, PAGE), page.render(subject, parts))
+    for name, _ in list(storage.entries(folder)):  # of an evaluation before, which had more pictures
+        if name.endswith(".png") and name not in pictures:
+            storage.remove(storage.join(folder, name))

@@ -1,6 +1,6 @@
 """Where the model looks: Grad-CAM heatmaps of all images, measured batch by batch, and a few examples.
 
-Only sums, a few numbers of each image, and the heatmaps of the examples stay in memory.
+Only sums, a few numbers of each image, and the heatmaps of the gallery stay in memory.
 """
 
 import dataclasses
@@ -11,16 +11,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.evaluation import heat_in_lungs
+from pipeline.evaluation import gallery, heat_in_lungs
 from pipeline.evaluation.drawing import new_figure, to_png
+from pipeline.evaluation.gallery import Heatmap, ShownImage
 from pipeline.evaluation.heat_in_lungs import HeatInLungs, HeatOfImages
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
-from pipeline.explanation import COLORMAP, Explainer, overlay
+from pipeline.explanation import COLORMAP, Explainer
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA
-
-EXAMPLES_PER_KIND = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Explanations:
     gradcam: Heat
     heat_in_lungs: dict[str, HeatInLungs]
     """By group of images; empty if the records have no lung masks."""
+    gallery: dict[str, list[ShownImage]]
+    """The images that the page shows, by kind of prediction."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,23 +58,13 @@ class ExplainedBatch:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Example:
-    """An image that is shown."""
-
-    heatmap: NDArray[np.float32]
-    """(side, side), 0 to 1."""
-    attention: NDArray[np.float32] | None
-    """The lung attention (height, width, 1), 0 to 1; None if the model has none."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class HeatSums:
     """What is kept of all heatmaps."""
 
     of_class: NDArray[np.float64]
     """Sum of the heatmaps of each class, (2, side, side)."""
     images_without_heat: int
-    examples: dict[int, Example]
+    examples: dict[int, Heatmap]
     """By the position of their image in the split."""
     in_lungs: HeatOfImages
     """How much of the heat of each image lies in the lungs."""
@@ -91,7 +82,7 @@ def sum_heatmaps(
     """
     of_class: NDArray[np.float64] = np.zeros((len(CLASS_NAMES), 1, 1))
     images_without_heat = begin = 0
-    kept: dict[int, Example] = {}
+    kept: dict[int, Heatmap] = {}
     in_lungs = []
     for batch in batches:
         heatmaps, attention = batch.heatmaps, batch.attention
@@ -104,58 +95,38 @@ def sum_heatmaps(
             if 0 <= (i := position - begin) < len(heatmaps):
                 # Copies, as a slice would keep its whole batch in memory.
                 found = None if attention is None else attention[i].copy()
-                kept[position] = Example(heatmaps[i].copy(), found)
+                kept[position] = Heatmap(heatmaps[i].copy(), found)
         in_lungs.append(batch.in_lungs)
         begin += len(heatmaps)
     return HeatSums(of_class, images_without_heat, kept, heat_in_lungs.join(in_lungs))
 
 
-def measure(sums: HeatSums, predictions: Predictions) -> Explanations:
-    """Measures how much of the heat lies in the border, and how much in the lungs."""
+def measure_border(sums: HeatSums) -> Heat:
+    """Measures how much of the heat lies in the border."""
     heat = sums.of_class.sum(axis=0)
     side = len(heat)
     margin = max(1, side // 10)
     inner = heat[margin : side - margin, margin : side - margin]
-    border = Heat(
+    return Heat(
         share_of_heat_in_border=float(1 - inner.sum() / heat.sum()) if heat.any() else math.nan,
         share_of_area_in_border=1 - (1 - 2 * margin / side) ** 2,
         images_without_heat=sums.images_without_heat,
     )
-    has_masks = np.isfinite(sums.in_lungs.share_of_area).any()
-    return Explanations(border, heat_in_lungs.measure(sums.in_lungs, predictions) if has_masks else {})
-
-
-def choose_examples(predictions: Predictions) -> dict[str, list[int]]:
-    """Chooses the surest right and the worst wrong predictions: positions of images by kind of prediction."""
-    called, is_pneumonia = predictions.called_pneumonia, predictions.labels == PNEUMONIA
-    lowest_first = np.argsort(predictions.probabilities, kind="stable")
-    highest_first = np.argsort(-predictions.probabilities, kind="stable")
-    kinds = {
-        "missed pneumonia": (is_pneumonia & ~called, lowest_first),
-        "false alarm": (~is_pneumonia & called, highest_first),
-        "pneumonia found": (is_pneumonia & called, highest_first),
-        "normal": (~is_pneumonia & ~called, lowest_first),
-    }
-    return {
-        kind: [int(position) for position in order if belongs[position]][:EXAMPLES_PER_KIND]
-        for kind, (belongs, order) in kinds.items()
-    }
 
 
 def measure_part(subject: Subject) -> Part:
-    """The figures, the mean heatmap of each class, and overlays of the examples."""
+    """The figures, the mean heatmap of each class, and the gallery."""
     predictions = subject.predictions
-    examples = choose_examples(predictions)
-    positions = {position for kind in examples.values() for position in kind}
+    chosen = gallery.choose(predictions)
+    positions = {position for kind in chosen.values() for position in kind}
     sums = sum_heatmaps(predictions, _explain(subject), positions)
-    return Part(
-        "explanations",
-        measure(sums, predictions),
-        pictures={
-            "gradcam_mean.png": _draw_mean_heat(predictions, sums),
-            "gradcam_examples.png": _draw_examples(subject, examples, sums),
-        },
+    has_masks = np.isfinite(sums.in_lungs.share_of_area).any()
+    shown, pictures = gallery.show(predictions, chosen, subject.images, sums.examples)
+    figures = Explanations(
+        measure_border(sums), heat_in_lungs.measure(sums.in_lungs, predictions) if has_masks else {}, shown
     )
+    mean_heat = {"gradcam_mean.png": _draw_mean_heat(predictions, sums)}
+    return Part("explanations", figures, pictures=mean_heat | pictures)
 
 
 def _explain(subject: Subject) -> Iterator[ExplainedBatch]:
@@ -180,23 +151,4 @@ def _draw_mean_heat(predictions: Predictions, sums: HeatSums) -> bytes:
         axes.imshow(sums.of_class[label] / (predictions.labels == label).sum(), cmap=COLORMAP, vmin=0)
         axes.set_title(f"mean Grad-CAM, {name}")
         axes.axis("off")
-    return to_png(figure)
-
-
-def _draw_examples(subject: Subject, examples: dict[str, list[int]], sums: HeatSums) -> bytes:
-    """One row for each kind of prediction; the number above an image is its probability of pneumonia."""
-    figure = new_figure(10, 10.6)
-    grid = figure.subplots(len(examples), EXAMPLES_PER_KIND)
-    for row, (kind, positions) in zip(grid, examples.items(), strict=True):
-        for column, axes in enumerate(row):
-            axes.axis("off")
-            if column >= len(positions):
-                axes.set_title(f"no {'more ' if column else ''}{kind}", fontsize=9, color="0.6")
-                continue
-            position = positions[column]
-            image, example = subject.images[position], sums.examples[position]
-            lungs = None if example.attention is None else tf.constant(example.attention[None])
-            picture = overlay(tf.constant(image[None]), tf.constant(example.heatmap[None]), lungs)
-            axes.imshow(picture.numpy()[0])
-            axes.set_title(f"{kind}, {subject.predictions.probabilities[position]:.3f}", fontsize=9)
     return to_png(figure)

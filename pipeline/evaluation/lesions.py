@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from tfrecords_builder import Preprocessing, storage
 from tfrecords_builder.decoding.dispatch import decode
 from tfrecords_builder.errors import UserError, first_line
-
-_INSIDE = 255
-_HALF = 128
+from tfrecords_builder.lesions import draw_boxes
 
 
 def load_masks(path: str, sources: Sequence[str], preprocessing: Preprocessing) -> NDArray[np.bool_]:
@@ -66,7 +64,5 @@ def _draw(path: str, boxes: Sequence[Sequence[float]], preprocessing: Preprocess
         raise UserError(
             f"the image {path!r}, whose lesions are given, is missing: keep lesions and images together"
         )
-    drawn = np.zeros_like(decode(storage.read_with(path, lambda local: Path(local).read_bytes())))
-    for left, top, width, height in boxes:
-        drawn[round(top) : round(top + height), round(left) : round(left + width)] = _INSIDE
-    return preprocessing.crop_and_resize(drawn) >= _HALF
+    image = decode(storage.read_with(path, lambda local: Path(local).read_bytes()))
+    return draw_boxes(image.shape, boxes, preprocessing)

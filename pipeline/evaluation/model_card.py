@@ -7,25 +7,23 @@ from collections.abc import Sequence
 
 from pipeline import pages
 from pipeline.evaluation.part import Part, Subject
-from tfrecords_builder.manifest import Manifest
 
 FILE_NAME = "model_card.md"
 
 
-def render(subject: Subject, parts: Sequence[Part], trained_with: Manifest, evaluated_on: str) -> str:
+def render(subject: Subject, parts: Sequence[Part], evaluated_on: str) -> str:
     """Renders `model_card.md.jinja`.
 
     Args:
         subject: the run and the images that were measured.
         parts: what was measured.
-        trained_with: the `dataset.json` of the run.
         evaluated_on: names the evaluation.
     """
     template = pages.environment("pipeline.evaluation").get_template("model_card.md.jinja")
     return template.render(
         subject=subject,
         figures={part.name: part.figures for part in parts},
-        trained_with=trained_with,
+        trained_with=subject.trained_with,
         evaluated_on=evaluated_on,
         params=subject.run.model.count_params(),
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.evaluation.predictions import Predictions
 from pipeline.model import predict_probabilities
 from pipeline.runs import Run
+from tfrecords_builder.manifest import Manifest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +33,10 @@ class Subject:
     has_lungs: NDArray[np.bool_]
     """Whether the record of an image has a lung mask, (n,)."""
 
+    records: Manifest
+    """The `dataset.json` of the images' records."""
+    trained_with: Manifest
+    """That of the records of the training."""
     prevalences: Sequence[float]
     """Shares of patients with pneumonia for which predictive values are computed."""
     lesions: NDArray[np.bool_] | None = None

@@ -1,12 +1,13 @@
 """What a run predicts for the images of one split, and where each image comes from."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.input.arrays import load_arrays, load_origins
+from pipeline.input.arrays import load_arrays, load_details, load_origins
 from pipeline.runs import Run
 from pipeline.suitability.assessment import UNKNOWN, Assessment, Assessor
 from tfrecords_builder import storage
@@ -41,6 +42,10 @@ class Predictions:
     does not tell it, (n,)."""
     warnings: tuple[str, ...]
     """Why the model should not be asked about each image; empty if nothing was noticed."""
+    sizes: NDArray[np.int64]
+    """Width and height of each original image in pixels, (n, 2); 0 where the records do not tell them."""
+    columns: Mapping[str, tuple[str, ...]]
+    """Cells of each column of a table that the records keep, n each."""
 
     def __post_init__(self) -> None:
         columns = (
@@ -52,6 +57,8 @@ class Predictions:
             self.lung_areas,
             self.familiarities,
             self.warnings,
+            self.sizes,
+            *self.columns.values(),
         )
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"all fields must be of one length. Received: {[len(c) for c in columns]}")
@@ -98,7 +105,7 @@ def _text(share: float) -> str:
 
 def predict_split(
     run: Run, records: str, split: Split, batch_size: int
-) -> tuple[Predictions, NDArray[np.uint8]]:
+) -> tuple[Predictions, NDArray[np.uint8], NDArray[np.bool_] | None]:
     """Predicts a whole split.
 
     Args:
@@ -108,13 +115,14 @@ def predict_split(
         batch_size: images that the model computes at once. The predictions do not depend on it.
 
     Returns:
-        The predictions, and the images uint8 (n, side, side, 1), 0 to 255, in the same order.
+        The predictions, the images uint8 (n, side, side, 1), 0 to 255, in the same order, and masks of the
+        lesions that the records tell, bool (n, side, side), or None.
 
     Raises:
         UserError: if the folder has no such records.
     """
     images, labels = (np.asarray(array) for array in load_arrays(records, split))
-    origins = load_origins(records, split)
+    origins, details = load_origins(records, split), load_details(records, split)
     probabilities, assessment = _predict_and_assess(run, images, batch_size)
     predictions = Predictions(
         split=split,
@@ -127,8 +135,10 @@ def predict_split(
         lung_areas=assessment.lung_area.numpy(),
         familiarities=assessment.familiarity.numpy(),
         warnings=tuple(warning.decode() for warning in assessment.warning.numpy()),
+        sizes=np.stack([details.widths, details.heights], axis=1),
+        columns=details.columns,
     )
-    return predictions, images
+    return predictions, images, details.lesions
 
 
 def _predict_and_assess(

@@ -1,4 +1,8 @@
-"""Whether the model is worse for some images than for others: by subtype, by acquisition, by warning."""
+"""Whether the model is worse for some images than for others.
+
+Images are grouped by subtype, by how they were acquired, by the size and the aspect of the original image, by
+warning, and by the columns of a table that the builder was told to keep (`--table.keep`).
+"""
 
 import dataclasses
 import math
@@ -22,6 +26,10 @@ from tfrecords_builder.records import PNEUMONIA
 
 SIGNIFICANCE = 0.05
 TERCILES = ("low", "middle", "high")
+MOST_VALUES = 10
+"""A column with more different values is divided into terciles if all of them are numbers, or else left out."""
+NO_TEXT = "(empty)"
+"""Name of the group of the images for which a column has no text."""
 
 QUANTITIES: Mapping[str, Callable[[NDArray[np.uint8]], float]] = {
     "brightness": lambda image: float(image.mean()),
@@ -71,6 +79,8 @@ class Subgroups:
 
     subgroups: dict[str, dict[str, Subgroup]]
     """By what the images are divided by, and by the name of the group."""
+    left_out_columns: tuple[str, ...]
+    """Columns of the table with too many different values that are no numbers."""
 
 
 def measure(predictions: Predictions, images: NDArray[np.uint8]) -> Subgroups:
@@ -91,7 +101,8 @@ def measure(predictions: Predictions, images: NDArray[np.uint8]) -> Subgroups:
                 for name, mask in masks.items()
             }
             for kind, masks in groups.items()
-        }
+        },
+        tuple(name for name, cells in predictions.columns.items() if not _divide_column(cells)),
     )
 
 
@@ -100,15 +111,43 @@ def divide(predictions: Predictions, images: NDArray[np.uint8]) -> dict[str, dic
     subtypes, warned = np.array(predictions.subtypes), np.array(predictions.warnings) != ""
     groups = {"subtype": {str(subtype): subtypes == subtype for subtype in np.unique(subtypes) if subtype}}
     for name, quantity in QUANTITIES.items():
-        values = np.array([quantity(image) for image in images])
-        tercile = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
-        groups[name] = {tercile_name: tercile == number for number, tercile_name in enumerate(TERCILES)}
+        groups[name] = _terciles(np.array([quantity(image) for image in images]))
+    if predictions.sizes.all():
+        width, height = predictions.sizes.T
+        groups["original aspect"] = _terciles(width / height)
+        groups["original pixels"] = _terciles(width * height)
     groups["warning"] = {"warned": warned, "not warned": ~warned}
+    groups |= {f"column {name}": _divide_column(cells) for name, cells in predictions.columns.items()}
     return {
         kind: {name: mask for name, mask in masks.items() if mask.any()}
         for kind, masks in groups.items()
         if any(mask.any() for mask in masks.values())
     }
+
+
+def _terciles(values: NDArray[np.floating]) -> dict[str, NDArray[np.bool_]]:
+    tercile = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
+    return {name: tercile == number for number, name in enumerate(TERCILES)}
+
+
+def _divide_column(cells: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """The groups of a column, by its values or by terciles of its numbers; none if it has too many values."""
+    texts = np.array(cells)
+    empty = texts == ""
+    values = np.unique(texts[~empty])
+    if len(values) <= MOST_VALUES:
+        groups = {str(value): texts == value for value in values}
+    else:
+        try:
+            numbers = texts[~empty].astype(np.float64)
+        except ValueError:
+            return {}
+        if not np.isfinite(numbers).all():
+            return {}
+        groups = {name: np.zeros(len(texts), np.bool_) for name in TERCILES}
+        for name, mask in _terciles(numbers).items():
+            groups[name][~empty] = mask
+    return groups | {NO_TEXT: empty}
 
 
 def adjust(p_values: Sequence[float]) -> list[float]:

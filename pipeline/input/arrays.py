@@ -1,5 +1,8 @@
 """Whole splits in memory: the images and labels of all records, and where each record came from."""
 
+import dataclasses
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -7,10 +10,24 @@ from numpy.typing import NDArray
 from pipeline.input import lung_masks
 from pipeline.input.examples import parse_batches, read_in_order, refusing_damage
 from pipeline.input.stored_split import StoredSplit, open_split
-from tfrecords_builder.records import Split
+from tfrecords_builder.records import Split, columns_of
 
 _RECORDS_AT_ONCE = 1024
 _ORIGIN = ("source", "patient", "subtype")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Details:
+    """What the records of n images tell besides origin and label."""
+
+    widths: NDArray[np.int64]
+    """Width of each original image in pixels, (n,); 0 where the record does not tell it."""
+    heights: NDArray[np.int64]
+    """Its height, (n,); 0 where the record does not tell it."""
+    columns: Mapping[str, tuple[str, ...]]
+    """Cells of each column of a table that was kept, one for each image; empty where the table had no text."""
+    lesions: NDArray[np.bool_] | None
+    """Masks of the boxes that a table names (n, side, side), true in lesions; None if there are none."""
 
 
 def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
@@ -58,15 +75,25 @@ def read_lungs(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.bool_
     Raises:
         UserError: if a shard is damaged.
     """
-    feature = {"lungs": tf.io.FixedLenFeature([], tf.string, default_value="")}
+    return _read_masks(stored, "lungs")
+
+
+def _read_masks(stored: StoredSplit, feature: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The packed masks of one feature (records, bytes), and whether each record has one (records,)."""
+    features = {feature: tf.io.FixedLenFeature([], tf.string, default_value="")}
 
     def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return lung_masks.from_features(tf.io.parse_example(batch, feature)["lungs"], stored.side)
+        return lung_masks.from_features(tf.io.parse_example(batch, features)[feature], stored.side)
 
     with refusing_damage(stored.folder):
         batches = list(read_in_order(stored).batch(_RECORDS_AT_ONCE).map(parse).as_numpy_iterator())
     packed, known = zip(*batches, strict=True)
     return np.concatenate(packed), np.concatenate(known)
+
+
+def _unpack(packed: NDArray[np.uint8], side: int) -> NDArray[np.bool_]:
+    bits = np.unpackbits(packed, axis=1, count=side**2)
+    return bits.reshape(-1, side, side).view(np.bool_)
 
 
 def load_lungs(records: str, split: Split) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -80,8 +107,7 @@ def load_lungs(records: str, split: Split) -> tuple[NDArray[np.bool_], NDArray[n
     """
     stored = open_split(records, split, batch_size=1)
     packed, known = read_lungs(stored)
-    bits = np.unpackbits(packed, axis=1, count=stored.side**2)
-    return bits.reshape(-1, stored.side, stored.side).astype(bool), known
+    return _unpack(packed, stored.side), known
 
 
 def load_labels(records: str, split: Split) -> NDArray[np.int64]:
@@ -115,3 +141,26 @@ def load_origins(records: str, split: Split) -> list[dict[str, str]]:
             ]
             origins += [dict(zip(_ORIGIN, row, strict=True)) for row in zip(*columns, strict=True)]
     return origins
+
+
+def load_details(records: str, split: Split) -> Details:
+    """Loads what the records tell besides origin and label, in the order of `load_arrays`.
+
+    Raises:
+        UserError: if the folder has no such records, or a shard is missing or damaged.
+    """
+    stored = open_split(records, split, batch_size=1)
+    features = {name: tf.io.FixedLenFeature([], tf.int64, default_value=0) for name in ("width", "height")}
+    features["columns"] = tf.io.FixedLenFeature([], tf.string, default_value="")
+    batches = read_in_order(stored).batch(_RECORDS_AT_ONCE)
+    with refusing_damage(records):
+        parsed = [tf.io.parse_example(batch, features) for batch in batches]
+    cells = [columns_of(text) for batch in parsed for text in batch["columns"].numpy()]
+    names = sorted({name for of_image in cells for name in of_image})
+    packed, known = _read_masks(stored, "lesions")
+    return Details(
+        widths=np.concatenate([batch["width"].numpy() for batch in parsed]),
+        heights=np.concatenate([batch["height"].numpy() for batch in parsed]),
+        columns={name: tuple(of_image.get(name, "") for of_image in cells) for name in names},
+        lesions=_unpack(packed, stored.side) if known.any() else None,
+    )

@@ -120,7 +120,7 @@ def refit(
         raise UserError(f"{new_run!r} holds a run already: choose another name for the run of the site")
     content = manifest.load(records)
     runs.check_split(run, content, records, split)
-    predictions, _ = predict_split(run, records, split, batch_size)
+    predictions, _, _ = predict_split(run, records, split, batch_size)
     auc = discrimination.measure(predictions).over_thresholds.auc
     if fault := verdict.ranking_fault(auc):
         raise UserError(
@@ -183,8 +183,9 @@ def _subset(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
     columns = {
         field.name: select(getattr(predictions, field.name))
         for field in dataclasses.fields(predictions)
-        if field.name not in ("split", "threshold")
+        if field.name not in ("split", "threshold", "columns")
     }
+    columns["columns"] = {name: select(cells) for name, cells in predictions.columns.items()}
     return dataclasses.replace(predictions, **columns)
 
 

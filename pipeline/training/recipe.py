@@ -23,7 +23,7 @@ from pipeline.training import distribution
 from pipeline.training.fold_records import check_folds
 from pipeline.training.lung_supervision import LungSupervision
 from pipeline.training.normalization import FusedBatchNormalization
-from pipeline.training.optimizer import FusedAdamW
+from pipeline.training.optimizer import make_optimizer
 from pipeline.training.precision import fastest
 from pipeline.training.settings import Attention, Precision, TrainConfig
 from tfrecords_builder import storage
@@ -35,8 +35,6 @@ MONITOR = "val_loss"
 """The metric that selects the best epoch and the best architecture; the smallest value is the best."""
 AUC_THRESHOLDS = 2000
 """Keras's default of 200 is too few where most probabilities are close to 0 or 1."""
-AVERAGED_FRACTION = 0.1
-"""The moving average of the weights covers at most about this fraction of all training steps."""
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
@@ -211,7 +209,7 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
         total_steps: training steps in all epochs together, for the schedule of the learning rate.
         precision: the precision of the computation, in which the model was built.
     """
-    optimizer = _optimizer(config, total_steps)
+    optimizer = make_optimizer(config, total_steps)
     if precision == "mixed_float16":  # float16 has too few exponents for small gradients
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
@@ -233,28 +231,6 @@ def _loss(config: TrainConfig) -> Any:
     if config.loss in _LOSSES:
         return _LOSSES[config.loss](label_smoothing=config.label_smoothing)
     return custom.load_function(config.loss)
-
-
-def _optimizer(config: TrainConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW (Loshchilov and Hutter, arXiv:1711.05101) that averages the weights.
-
-    Its learning rate rises linearly in the warm-up and then falls along a cosine (arXiv:1608.03983).
-    """
-    warmup_steps = max(1, round(total_steps * config.warmup))
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, total_steps - warmup_steps),
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup_steps,
-    )
-    optimizer = FusedAdamW(
-        rate,
-        weight_decay=config.weight_decay,
-        use_ema=True,
-        ema_momentum=min(config.ema, max(0.0, 1 - 1 / (AVERAGED_FRACTION * total_steps))),
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
 def training_data(

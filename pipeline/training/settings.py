@@ -86,7 +86,8 @@ class ModelConfig:
 class AugmentationConfig:
     """How much the training images are changed. Each image gets random changes of its own.
 
-    The sizes of the changes are drawn uniformly, up to the numbers given here. 0 turns a change off.
+    The sizes of the changes are drawn uniformly, up to the numbers given here, which are at least 0. 0 turns a
+    change off.
 
     Raises:
         ValueError: if a largest change is negative or too large.
@@ -104,8 +105,8 @@ class AugmentationConfig:
     shift: float = 0.10
     """Largest shift to the left or right, and up or down, as a fraction of the image's side."""
     gamma: float = 0.4
-    """Largest natural logarithm of the exponent applied to the gray values: 0.4 means exponents from 0.67
-    to 1.49."""
+    """Gray values, 0 to 1, are raised to an exponent. This is the largest natural logarithm of the exponent:
+    0.4 means exponents from 0.67 to 1.49."""
     contrast: float = 0.3
     """Largest change of the contrast, as a fraction of the contrast, below 1."""
     brightness: float = 0.15
@@ -117,7 +118,7 @@ class AugmentationConfig:
     image to soften it, or subtracted from it to sharpen it."""
     border_exchange: float = 0.5
     """Fraction of the images, from 0 to 1, whose border is replaced by that of another image of the batch, so
-    that the border tells nothing about the class. The border is 4 to 14 % of the image's side wide."""
+    that the border says nothing about the class. The border is 4 to 14 % of the image's side wide."""
     surroundings_exchange: float = 0.3
     """Fraction of the images, from 0 to 1, in which everything outside the lungs is replaced by what another
     image of the batch has there, at the same mean brightness. It needs lung masks in the records."""
@@ -141,8 +142,9 @@ class TrainConfig:
     """Trains a pneumonia classifier from scratch and writes a run folder.
 
     The same command continues a training that was stopped. With more --epochs it extends a training, even one
-    that is finished: from then on, the learning rate is that of a training of the new number of epochs. The
-    other settings and the content of the records must be the same.
+    that is finished: from then on, the learning rate is that of a training of the new number of epochs.
+    --patience, --cache, --checkpoint-seconds and --mlflow may change, too. All other settings and the content
+    of the records must be the same.
 
     Raises:
         ValueError: if a training is impossible with these settings.
@@ -151,7 +153,7 @@ class TrainConfig:
     records: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECORDS")]
     """Folder of the records that `python -m tfrecords_builder` wrote; a path or a URL."""
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """Folder that the training is written to, called a run folder; a path or a URL."""
+    """Run folder, to which all that is trained, and all of a search, is written; a path or a URL."""
     epochs: int = 30
     """Maximum number of epochs, at least 1. An epoch is one pass over all training images. A larger number
     than before extends a training. A smaller one ends it earlier, but not before the epochs that are
@@ -166,7 +168,7 @@ class TrainConfig:
     from 0 to below 1."""
     weight_decay: float = 1e-2
     """Weight decay of AdamW: each training step reduces the weights by this fraction times the learning
-    rate."""
+    rate; at least 0."""
     ema: float = 0.99
     """The model is a moving average of the weights. Each training step keeps this fraction of the average,
     from 0 to below 1, and takes the rest from the new weights. A short training keeps less, so that the
@@ -175,18 +177,18 @@ class TrainConfig:
     """Number of epochs without a better validation loss after which the training stops early, at least 1.
     The loss is that of the images of `val`, which are augmented in a fixed way, because unchanged images
     hardly tell good models apart. With a larger number than before, a training that stopped early goes on."""
-    model_builder: str | None = None
-    """Function that builds a network of one's own, as package.module:function, instead of the one that the
+    model_builder: Annotated[str | None, optional("MODULE:FUNCTION")] = None
+    """Function that builds a network of your own, as package.module:function, instead of the one that the
     options of the model describe. See docs/own-network.md."""
     loss: str = "binary_crossentropy"
     """Loss of the classification: `binary_crossentropy`, `binary_focal_crossentropy`, which counts hard
-    images more, or a function of (labels, probabilities) of one's own, as package.module:function."""
+    images more, or a function of (labels, probabilities) of your own, as package.module:function."""
     label_smoothing: float = 0.0
     """How far the labels are moved from 0 and 1 towards one half in the loss of the training, from 0 to below
     1. It makes the model less sure of itself."""
     lung_loss: float = 0.3
-    """How much it counts in the loss that the lungs are found, at least 0: the weight of the cross-entropy
-    against the lung masks. The classification has the weight 1. Without lung attention it has no effect."""
+    """Weight in the loss of finding the lungs (cross-entropy against the lung masks), at least 0. The
+    classification has the weight 1. Without lung attention it has no effect."""
     class_weights: bool = True
     """Weight the images so that both classes contribute equally to the loss."""
     precision: PrecisionChoice = "auto"
@@ -195,25 +197,25 @@ class TrainConfig:
     checkpoint_seconds: float = 120.0
     """Seconds between two checkpoints within an epoch, at least 0; with 0, one is saved after each step. A
     training that was stopped continues from the last one. One is always saved at the end of an epoch."""
-    mlflow: str | None = None
-    """Address of an MLflow tracking server to which the finished run is logged. By default it is that in
-    MLFLOW_TRACKING_URI, if that is set. Needs the extra mlflow."""
+    mlflow: Annotated[str | None, optional("URI")] = None
+    """Address of an MLflow tracking server. The finished run is logged there, and each trial of a search. By
+    default it is the address in MLFLOW_TRACKING_URI, if that is set. Needs the extra mlflow."""
     cache: Cache = "auto"
     """Where the records are kept during the training: `ram` loads them into memory, `none` reads them from
     their files in every epoch, `auto` loads them if there is enough free memory. A training that continues
     keeps the order of the images that it began with, whatever is given here."""
     folds: int = 0
     """Number of models that are trained and averaged: 0 for a single one, or at least 2. The patients of
-    `train` and `val` together are cut into so many folds. Each model is trained without one of them, and then
-    predicts it. On these predictions the threshold is chosen, and labels that may be wrong are found. The
-    training takes about so many times as long."""
+    `train` and `val` together are divided into this many groups (folds). Each model is trained without one
+    fold and then predicts the images of that fold. On these predictions the threshold is chosen, and labels
+    that may be wrong are found. K folds take about K times as long as a single model."""
     target_sensitivity: float = DEFAULT_TARGET_SENSITIVITY
     """Sensitivity (fraction of the pneumonias that are found) that the threshold must reach on `val`, or on
     the predictions of all folds; above 0 and at most 1. Of all thresholds that reach it, the one with the
     highest specificity is chosen."""
     trust_labels: bool = False
-    """With --folds, also choose the threshold on images whose label seems wrong. By default they are left
-    out; both thresholds are stored."""
+    """With --folds: also choose the threshold on images whose label seems wrong. By default they are left
+    out. The thresholds with and without them are both stored."""
     seed: int = 0
     """Seed for the initial weights, the order of the data, the augmentation and dropout."""
     overwrite: bool = False
@@ -233,10 +235,9 @@ class TrainConfig:
         for name in ("warmup", "ema", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1. Received: {getattr(self, name)}")
-        if self.lung_loss < 0:
-            raise ValueError(f"lung_loss must not be negative. Received: {self.lung_loss}")
-        if self.checkpoint_seconds < 0:
-            raise ValueError(f"checkpoint_seconds must not be negative. Received: {self.checkpoint_seconds}")
+        for name in ("weight_decay", "lung_loss", "checkpoint_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative. Received: {getattr(self, name)}")
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"folds must be 0 or at least 2. Received: {self.folds}")
         if not 0 < self.target_sensitivity <= 1:

@@ -1,6 +1,7 @@
 """The JSON of REST replies: predictions, the metadata and status of models, and errors.
 
-A new key of replies is written here. See docs/serving-contract.md, sections 6 and 8; `json_request` reads
+A new key of a whole reply is written here; what is answered for each image is an output of the model,
+`serving/signatures.py`. See docs/serving-contract.md, sections 6 and 8; `json_request` reads
 requests.
 """
 

@@ -26,7 +26,7 @@ MAX_NEAR_DISTANCE = HASH_BITS // 4
 
 @dataclasses.dataclass(frozen=True)
 class AuditConfig:
-    """Reports what to know about a folder or a table of X-rays before training.
+    """Reports problems of a folder or a table of X-rays that you should know before training.
 
     It looks for patients in several splits, duplicates, odd images, and differences between the classes that
     have nothing to do with lungs (shortcuts).
@@ -47,13 +47,13 @@ class AuditConfig:
     """Two images are near-identical if their perceptual hashes of 256 bits differ in at most this many bits,
     0 to 64. The default finds copies that were recompressed, scaled, or made a little brighter or darker."""
     shown: int = 24
-    """Number of findings of each kind that audit.html shows. audit.json has all of them."""
+    """Number of findings of each kind that audit.html shows, at least 0. audit.json has all of them."""
     workers: int = os.cpu_count() or 1
-    """Number of threads that read images, by default one per core."""
-    sizes: str = ""
-    """CSV table of the sizes that the image files had before they were squashed, with the columns file (path
-    relative to SOURCE), width and height in pixels. The report then says what the original aspect ratio tells
-    of the class, and how well the pixels still show it."""
+    """Number of threads that read images, at least 1; by default one per core."""
+    sizes: Annotated[str, optional("FILE")] = ""
+    """CSV table of the sizes that the images had before somebody resized all of them to one shape, with the
+    columns file (path relative to SOURCE), width and height in pixels. The report then says whether the
+    original aspect ratio gives the class away, and how well the pixels still show it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.near_distance <= MAX_NEAR_DISTANCE:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 
 from tfrecords_builder.records import SPLITS, Split, shard_name
-from tfrecords_builder.source.images import SourceImage, image_path
+from tfrecords_builder.source.images import Details, SourceImage, image_path
 from tfrecords_builder.source.lung_masks import mask_path
 from tfrecords_builder.source.splits import seeded_hash
 
@@ -66,9 +66,11 @@ def source_digest(folder: str, plan: Sequence[PlannedShard], masks: str | None =
     for shard in plan:
         for image in shard.images:
             known = (shard.name, image.source, image.split, image.label, image.patient, image.subtype)
-            sizes = [_size(image_path(folder, image.source))]
+            sizes: list[object] = [_size(image_path(folder, image.source))]
             if masks is not None:
                 sizes.append(_size(mask_path(masks, image.source)))
+            if image.details != Details():
+                sizes += [image.details.columns, image.details.boxes]
             line = "\t".join(map(str, (*known, *sizes))) + "\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfrecords_builder.decoding import UnreadableImage
+from tfrecords_builder.lesions import draw_boxes
 from tfrecords_builder.manifest import LeftOut
 from tfrecords_builder.preprocessing import Preprocessing
-from tfrecords_builder.records import JPEG_QUALITY, Encoding, Record, pack_lungs, serialize
+from tfrecords_builder.records import JPEG_QUALITY, Encoding, Record, pack_mask, serialize
 from tfrecords_builder.source.images import SourceImage, image_path, read_image
 from tfrecords_builder.source.lung_masks import mask_path, read_mask
 
@@ -31,7 +32,8 @@ class RecordMaker:
         try:
             encoded = read_image(image_path(self.folder, image.source))
             digest = hashlib.sha256(encoded).hexdigest()  # now, while the file is in the CPU's cache
-            pixels = self.preprocessing.apply(encoded)
+            original = self.preprocessing.decode(encoded)
+            pixels = self.preprocessing.crop_and_resize(original)
             lungs = self._lungs(image, pixels)
         except OSError as error:
             return LeftOut(image.source, f"cannot be read: {error.strerror}")
@@ -45,6 +47,10 @@ class RecordMaker:
             subtype=image.subtype,
             sha256=digest,
             lungs=lungs,
+            lesions=self._lesions(image, original.shape),
+            width=original.shape[1],
+            height=original.shape[0],
+            columns=dict(image.details.columns) or None,
         )
         return serialize(record)
 
@@ -55,9 +61,16 @@ class RecordMaker:
         if self.lungs == "auto":
             from tfrecords_builder.lungs import find_lungs
 
-            return pack_lungs(find_lungs(pixels))
+            return pack_mask(find_lungs(pixels))
         mask = read_mask(mask_path(self.lungs, image.source), self.preprocessing)
-        return b"" if mask is None else pack_lungs(mask)
+        return b"" if mask is None else pack_mask(mask)
+
+    def _lesions(self, image: SourceImage, shape: tuple[int, ...]) -> bytes | None:
+        """The packed mask of the boxes of an image; empty if it has none, None if records have no boxes."""
+        boxes = image.details.boxes
+        if boxes is None:
+            return None
+        return pack_mask(draw_boxes(shape, boxes, self.preprocessing)) if boxes else b""
 
     def _encode(self, pixels: NDArray[np.uint8]) -> bytes:
         if self.encoding == "raw":

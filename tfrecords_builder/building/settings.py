@@ -43,22 +43,21 @@ class BuildConfig:
     the lung finder draw them. DIR is a folder of masks that are laid out as the images,
     DIR/{train,val,test}/{NORMAL,PNEUMONIA}/NAME.png, white in the lungs. `none` stores none."""
     val_fraction: float = 0.1
-    """Fraction, 0 to 0.5, of the images of train and val that becomes val: it is drawn anew, by patient, and
-    with this fraction of each class. 0 keeps the val of the source, which has 16 images in the public
-    dataset."""
+    """Fraction, 0 to 0.5, of train and val together that becomes the new val. It is drawn by patient, with the
+    same fraction of each class. 0 keeps the val of the source, which has 16 images in the public dataset."""
     test_fraction: float = 0.1
-    """Fraction, 0 to 0.5, of the images of a table that becomes test, drawn by patient. It is not used if the
-    table has test images, nor for a folder. 1 makes test images of all images of a table or a folder: such
+    """0 to 0.5: fraction of the images of a table that becomes test, drawn by patient. It is not used if the
+    table has test images, nor for a folder. 1: every image of the table or the folder becomes test; such
     records are for `pipeline.evaluate` alone."""
     shards: int = 0
-    """Number of shards of each split. 0 makes one for every 256 images, but at most 16."""
+    """Number of shards of each split, at least 0. 0 makes one for every 256 images, but at most 16."""
     seed: int = 0
     """Seed that decides which patients are drawn for val and test, and the order of the records."""
     on_error: Literal["stop", "skip"] = "stop"
     """What to do about images that cannot be read. stop: list all of them and build nothing. skip: leave them
     out and list them in dataset.json."""
     workers: int = os.cpu_count() or 1
-    """Number of threads that decode images, by default one per core. It is not used with --engine beam."""
+    """Number of threads that decode images, at least 1; by default one per core. It is not used with --engine beam."""
     engine: Literal["local", "beam"] = "local"
     """What builds the records: the threads of this machine, or an Apache Beam pipeline, which can run on many
     machines (needs the extra `beam`)."""
@@ -98,5 +97,8 @@ class BuildConfig:
         names = ("val_fraction", "test_fraction", "shards", "seed", "on_error")
         reading = json.loads(json.dumps(dataclasses.asdict(self.reading)))  # with lists instead of tuples
         del reading["table"]["images"]  # a place on this machine
+        for name in ("keep", "box"):
+            if not reading["table"][name]:
+                del reading["table"][name]  # so that other records keep the text of earlier versions
         lungs = {"lungs": self.lung_masks}  # the path of a folder is a place on this machine
         return {name: getattr(self, name) for name in names} | reading | lungs

@@ -21,6 +21,16 @@ MAX_FILE_BYTES = 512 << 20
 
 
 @dataclasses.dataclass(frozen=True)
+class Details:
+    """What else a table says about an image."""
+
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names and cells of the columns that are kept."""
+    boxes: tuple[tuple[float, ...], ...] | None = None
+    """Boxes around lesions, as of `tfrecords_builder.lesions`; None if the table has no columns of boxes."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SourceImage:
     """One image file, and what the source says about it."""
 
@@ -31,6 +41,7 @@ class SourceImage:
     patient: str
     subtype: str
     """One of SUBTYPES, or empty."""
+    details: Details = Details()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +57,7 @@ class FoundImage:
     """The patient that a table names, or empty."""
     subtype: str | None = None
     """The subtype that a table names, or empty; None if the name of the file decides."""
+    details: Details = Details()
 
 
 def image_path(folder: str, source: str) -> str:

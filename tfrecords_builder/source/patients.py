@@ -47,6 +47,7 @@ def name_patients(folder: str, found: Sequence[FoundImage], options: SourceOptio
             label=image.label,
             patient=patient or posixpath.splitext(image.name)[0],
             subtype=subtype if image.subtype is None else image.subtype,
+            details=image.details,
         )
         if options.patient_digest:
             named = dataclasses.replace(named, patient=digest(named.patient))

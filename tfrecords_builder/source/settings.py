@@ -49,6 +49,13 @@ class TableOptions:
     subtype: Annotated[str | None, optional("COLUMN")] = None
     """Column with the subtypes (bacteria, virus or empty); by default `subtype`, if the table has it. Pass ''
     to ignore such a column. Without a column, the subtype is read from the file name."""
+    keep: Annotated[tuple[str, ...], optional("[COLUMN ...]")] = ()
+    """Columns whose text is stored with every image, for example age, sex, view or site. An evaluation tells
+    for which of their values the model is worse."""
+    box: Annotated[tuple[str, ...], optional("[LEFT TOP WIDTH HEIGHT]")] = ()
+    """The four columns of a box around a lesion, in pixels of the original image: left, top, width and height
+    (in RSNA's table x y width height). An image with several lesions has a row for each of them; a row whose
+    four cells are empty has none. An evaluation tells whether the explanations point at the lesions."""
     images: Annotated[str, optional("FOLDER")] = ""
     """Folder that relative paths start from; by default the folder of the table. Images that are not there
     are searched for in the folders below it."""
@@ -60,6 +67,8 @@ class TableOptions:
             raise ValueError(
                 f"the columns of path and label must not be empty. Received: {self.path!r}, {self.label!r}"
             )
+        if self.box and len(self.box) != len(("left", "top", "width", "height")):
+            raise ValueError(f"box must name four columns: left top width height. Received: {self.box}")
         if self.positive_pattern:
             self._check_pattern()
         elif not any(value.strip() for value in self.positive):

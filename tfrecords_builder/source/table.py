@@ -2,13 +2,14 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA, SPLITS, Split
 from tfrecords_builder.source import labels, table_rows
-from tfrecords_builder.source.images import SUBTYPES, FoundImage, check_classes
+from tfrecords_builder.source.images import SUBTYPES, Details, FoundImage, check_classes
 from tfrecords_builder.source.labels import LabelRules
 from tfrecords_builder.source.names import split_of, whole_number
 from tfrecords_builder.source.settings import TableOptions
@@ -40,6 +41,10 @@ class _Row:
     split: Split
     patient: str
     subtype: str
+    kept: dict[str, str]
+    """Text of the columns that are kept."""
+    box: tuple[float, ...] | None
+    """The box of a lesion, or None."""
 
 
 def images_folder(file: str, options: TableOptions) -> str:
@@ -94,6 +99,8 @@ def _read_row(where: str, number: int, cells: Mapping[str, str], columns: Column
         split=_split(where, cells, columns.split),
         patient=whole_number(cells[columns.patient]) if columns.patient else "",
         subtype=_subtype(where, cells, columns.subtype) if columns.subtype else "",
+        kept={column: cells[column] for column in columns.keep},
+        box=_box(where, cells, columns.box),
     )
 
 
@@ -112,6 +119,22 @@ def _subtype(where: str, cells: Mapping[str, str], column: str) -> str:
         f"{where}: column {column!r} is {cells[column]!r}, expected {', '.join(SUBTYPES)} or an empty cell; "
         'to ignore the column, add --table.subtype ""'
     )
+
+
+def _box(where: str, cells: Mapping[str, str], columns: Sequence[str]) -> tuple[float, ...] | None:
+    texts = [cells[column] for column in columns]
+    if not any(texts):
+        return None
+    try:
+        box = tuple(float(text) for text in texts)
+    except ValueError:
+        box = ()
+    if not box or not all(map(math.isfinite, box)) or min(box[2:]) <= 0:
+        raise UserError(
+            f"{where}: columns {', '.join(map(repr, columns))} are {', '.join(map(repr, texts))}, expected left, "
+            "top, width and height of a box in pixels, or four empty cells"
+        )
+    return box
 
 
 def _merge(
@@ -137,7 +160,13 @@ def _merge(
     subtype = said["subtype"] if columns.subtype else None
     if options.readers != "agree" and label == NORMAL:
         subtype = ""  # of the readers who were overruled
-    return FoundImage(source, rows[0].split, label, source, said["patient"], subtype)
+    kept = {
+        column: _agreed(file, source, column, [(row.number, row.kept[column]) for row in rows])
+        for column in columns.keep
+    }
+    boxes = tuple(row.box for row in rows if row.box) if columns.box else None
+    details = Details(tuple(kept.items()), boxes)
+    return FoundImage(source, rows[0].split, label, source, said["patient"], subtype, details)
 
 
 def _agreed(file: str, source: str, field: str, said: Iterable[tuple[int, str]]) -> str:

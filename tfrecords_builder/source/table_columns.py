@@ -27,11 +27,16 @@ class Columns:
     patient: str
     split: str
     subtype: str
+    keep: tuple[str, ...]
+    """Columns whose text is stored."""
+    box: tuple[str, ...]
+    """Columns of left, top, width and height of a box; empty if there are none."""
 
     @property
     def names(self) -> frozenset[str]:
         """All names, without the empty ones."""
-        return frozenset(filter(None, (self.path, *self.labels, self.patient, self.split, self.subtype)))
+        names = (self.path, *self.labels, self.patient, self.split, self.subtype, *self.keep, *self.box)
+        return frozenset(filter(None, names))
 
 
 def resolve_columns(file: str, names: Sequence[str], options: TableOptions) -> Columns:
@@ -60,10 +65,13 @@ def resolve_columns(file: str, names: Sequence[str], options: TableOptions) -> C
         patient=optional("patient", options.patient),
         split=optional("split", options.split),
         subtype=optional("subtype", options.subtype),
+        keep=options.keep,
+        box=options.box,
     )
-    options_of = {"path": columns.path, "label": columns.labels[0]}
-    options_of |= {field: getattr(columns, field) for field in ("patient", "split", "subtype")}
-    for field, name in (*options_of.items(), *(("more-labels", name) for name in columns.labels[1:])):
+    options_of = [(field, getattr(columns, field)) for field in ("path", "patient", "split", "subtype")]
+    options_of += [("label", columns.labels[0]), *(("more-labels", name) for name in columns.labels[1:])]
+    options_of += [(field, name) for field in ("keep", "box") for name in getattr(columns, field)]
+    for field, name in options_of:
         if name and name not in names:
             raise UserError(
                 f"{file!r} has no column {name!r}, it has {_shown(names)}: name the right column with "

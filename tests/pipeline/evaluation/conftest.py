@@ -23,6 +23,8 @@ def make_predictions() -> Callable[..., Predictions]:
             lung_areas=np.full(count, 0.4, np.float32),
             familiarities=np.full(count, 0.5, np.float32),
             warnings=("",) * count,
+            sizes=np.zeros((count, 2), np.int64),
+            columns={},
         )
 
     return make

@@ -22,7 +22,6 @@ PICTURES = {
     "calibration.png",
     "confusion.png",
     "decision_curve.png",
-    "gradcam_examples.png",
     "gradcam_mean.png",
     "precision_recall.png",
     "probabilities.png",

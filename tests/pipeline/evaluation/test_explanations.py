@@ -32,7 +32,7 @@ def test_sums_over_batches_are_those_over_all_heatmaps(heatmaps, ten_predictions
     batches = [explained(heatmaps[begin : begin + batch_size]) for begin in range(0, 10, batch_size)]
 
     sums = explanations.sum_heatmaps(ten_predictions, batches, {0, 7})
-    measured = explanations.measure(sums, ten_predictions).gradcam
+    measured = explanations.measure_border(sums)
 
     np.testing.assert_allclose(sums.of_class, [heatmaps[::2].sum(axis=0), heatmaps[1::2].sum(axis=0)], 1e-5)
     assert measured.images_without_heat == 1
@@ -41,35 +41,21 @@ def test_sums_over_batches_are_those_over_all_heatmaps(heatmaps, ten_predictions
     assert measured.share_of_area_in_border == pytest.approx(1 - 0.8**2)
 
 
-def test_only_the_heatmaps_of_examples_are_kept(heatmaps, ten_predictions):
+def test_only_the_heatmaps_that_are_shown_are_kept(heatmaps, ten_predictions):
     sums = explanations.sum_heatmaps(
         ten_predictions, [explained(heatmaps[:6]), explained(heatmaps[6:])], {0, 7}
     )
 
     assert set(sums.examples) == {0, 7}
     for position, kept in sums.examples.items():
-        np.testing.assert_array_equal(kept.heatmap, heatmaps[position])
-        assert kept.heatmap.base is None  # no view, which would keep the batch
+        np.testing.assert_array_equal(kept.heat, heatmaps[position])
+        assert kept.heat.base is None  # no view, which would keep the batch
 
 
 def test_without_any_heat_there_is_no_share_of_it(ten_predictions):
     sums = explanations.sum_heatmaps(ten_predictions, [explained(np.zeros((10, 20, 20), np.float32))], set())
 
-    measured = explanations.measure(sums, ten_predictions).gradcam
+    measured = explanations.measure_border(sums)
 
     assert math.isnan(measured.share_of_heat_in_border)
     assert measured.images_without_heat == 10
-
-
-def test_examples_are_the_surest_right_and_the_worst_wrong_predictions(make_predictions):
-    predictions = make_predictions(
-        labels=[1, 1, 1, 1, 1, 1, 0, 0, 0, 1],
-        probabilities=[0.9, 0.8, 0.7, 0.95, 0.6, 0.3, 0.2, 0.1, 0.55, 0.05],
-    )
-
-    assert explanations.choose_examples(predictions) == {
-        "missed pneumonia": [9, 5],
-        "false alarm": [8],
-        "pneumonia found": [3, 0, 1, 2],
-        "normal": [7, 6],
-    }

@@ -11,7 +11,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 ROW = re.compile(
     r"\| `(?P<key>[^`]+)` \| (?P<type>\w+) \| (?P<unit>[^|]+) \| (?P<range>[^|]+) \| (?P<null>[^|]+) \|"
 )
-TYPES = {"text": str, "integer": int, "number": (int, float), "texts": list}
+TYPES = {"text": str, "integer": int, "number": (int, float), "texts": list, "list": list}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def documented_key(path: str) -> str:
     """The key in the document: a placeholder stands for a name that depends on the data."""
-    path = re.sub(r"^images\.\w+$", "images.<class>", path)
+    path = re.sub(r"^(training_images|images)\.\w+$", r"\1.<class>", path)
+    path = re.sub(r"^splits\.\w+\.", "splits.<split>.", path)
+    path = re.sub(r"^gallery\.[\w ]+$", "gallery.<kind of answer>", path)
     path = re.sub(r"^subgroups\.\w+\.[\w ]+\.", "subgroups.<kind>.<group>.", path)
     path = re.sub(r"(?<=\.images\.)\w+$", "<class>", path)
     path = re.sub(r"^robustness\..*\.(\w+)$", r"robustness.<change>.\1", path)

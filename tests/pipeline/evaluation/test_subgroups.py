@@ -69,6 +69,41 @@ def test_images_that_are_warned_of_are_a_group(make_predictions, images):
     assert "warning" in divide(make_predictions([0, 1], [0.1, 0.9]), images[:2])  # "not warned" alone
 
 
+def test_the_originals_aspect_and_size_divide_the_images_where_they_are_known(predictions, images):
+    widths = np.arange(120) + 200
+    sizes = np.stack([widths, np.full(120, 100)], axis=1)
+
+    groups = divide(dataclasses.replace(predictions, sizes=sizes), images)
+
+    for name in ("original aspect", "original pixels"):
+        assert [list(np.flatnonzero(mask)) for mask in groups[name].values()] == [
+            list(range(first, first + 40)) for first in (0, 40, 80)
+        ]
+    assert "original aspect" not in divide(predictions, images)
+
+
+def test_columns_divide_the_images_by_value_or_by_terciles(predictions, images):
+    columns = {
+        "sex": ("F", "M", "") * 40,
+        "age": ("", *(str(number) for number in range(119))),
+        "remark": tuple(f"remark {number}" for number in range(120)),
+        "dose": ("nan", *(str(number) for number in range(119))),
+    }
+
+    measured = measure(dataclasses.replace(predictions, columns=columns), images)
+
+    sex, age = measured.subgroups["column sex"], measured.subgroups["column age"]
+    assert {name: sum(group.images.values()) for name, group in sex.items()} == {"F": 40, "M": 40, "(empty)": 40}
+    assert {name: sum(group.images.values()) for name, group in age.items()} == {
+        "low": 40,
+        "middle": 39,
+        "high": 40,
+        "(empty)": 1,
+    }
+    assert measured.left_out_columns == ("remark", "dose")
+    assert not {"column remark", "column dose"} & measured.subgroups.keys()
+
+
 def test_holms_adjustment_by_hand():
     assert adjust([0.01, math.nan, 0.04, 0.03]) == pytest.approx([0.03, math.nan, 0.06, 0.06], nan_ok=True)
     assert adjust([0.9, 0.8]) == [1, 1]

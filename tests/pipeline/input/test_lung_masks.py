@@ -12,7 +12,7 @@ from pipeline.input import lung_masks
 from pipeline.input.arrays import load_arrays, load_lungs
 from tests.small_run import SIDE, middle
 from tfrecords_builder import manifest
-from tfrecords_builder.records import Record, deserialize, num_packed_bytes, pack_lungs, serialize
+from tfrecords_builder.records import Record, deserialize, num_packed_bytes, pack_mask, serialize
 
 EVERY_READER = pytest.mark.parametrize("reader", ["memory", "mapped", "streamed"])
 
@@ -43,7 +43,7 @@ def with_different_masks(records: str) -> list[np.ndarray]:
 
     def change(number: int, record: Record) -> Record:
         known = masks[number].any()
-        return dataclasses.replace(record, lungs=pack_lungs(masks[number] > 0) if known else b"")
+        return dataclasses.replace(record, lungs=pack_mask(masks[number] > 0) if known else b"")
 
     rewrite(records, "train", change)
     return list(masks)

@@ -17,7 +17,7 @@ from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.lungs import find_lungs
 from tfrecords_builder.record_checks import find_faults
-from tfrecords_builder.records import deserialize, pack_lungs, unpack_lungs
+from tfrecords_builder.records import deserialize, pack_mask, unpack_mask
 from tfrecords_builder.source import lung_masks
 
 SIDE = 32
@@ -54,7 +54,7 @@ def test_a_mask_is_cropped_and_resized_as_its_image(source, masks, tmp_path):
         top, left = int(mask.shape[0] * 0.1), int(mask.shape[1] * 0.1)
         cropped = mask[top : mask.shape[0] - top, left : mask.shape[1] - left]
         expected = cv2.resize(cropped, (SIDE, SIDE), interpolation=cv2.INTER_AREA) >= 128
-        np.testing.assert_array_equal(unpack_lungs(record.lungs, SIDE), expected)
+        np.testing.assert_array_equal(unpack_mask(record.lungs, SIDE), expected)
         assert 0.1 < expected.mean() < 0.7
     assert {split.lungs for split in content.splits.values()} == {s.records for s in content.splits.values()}
     assert content.arguments["lungs"] == "masks"
@@ -80,7 +80,7 @@ def test_the_finder_draws_the_masks_by_default(source, tmp_path):
     assert content.arguments["lungs"] == "auto"
     for record in stored(tmp_path / "records").values():
         pixels = np.frombuffer(record.image, np.uint8).reshape(SIDE, SIDE)
-        assert record.lungs == pack_lungs(find_lungs(pixels))
+        assert record.lungs == pack_mask(find_lungs(pixels))
 
 
 def test_without_masks_records_are_those_of_earlier_versions(source, tmp_path):
@@ -199,6 +199,6 @@ def test_a_manifest_of_an_earlier_version_has_no_masks(source, tmp_path):
 def test_packing_is_undone_for_sides_that_fill_no_whole_bytes():
     for side in (1, 3, 8, 17):
         mask = np.random.default_rng(side).random((side, side)) < 0.5
-        np.testing.assert_array_equal(unpack_lungs(pack_lungs(mask), side), mask)
+        np.testing.assert_array_equal(unpack_mask(pack_mask(mask), side), mask)
     with pytest.raises(ValueError, match="has 2 bytes, expected 8"):
-        unpack_lungs(b"ab", 8)
+        unpack_mask(b"ab", 8)
