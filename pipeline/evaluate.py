@@ -42,9 +42,9 @@ class EvaluateConfig:
     hottest pixels are blurred (deletion) or shown alone (insertion), and do the maps change when the weights
     are random? It takes about 70 predictions for each of at most 500 images."""
     lesions: Annotated[str | None, optional("FILE")] = None
-    """Also test the heatmaps, as --measure-explanations does, against lesions that are known. FILE is JSON: an
-    object from the path of each image, relative to the folder of FILE, to a list of boxes [left, top, width,
-    height] in pixels of the original image, as in the lesions.json of `python -m
+    """Also test the heatmaps, as --measure-explanations does, against lesions that are known. FILE is JSON:
+    an object from the path of each image, relative to the folder of FILE, to a list of boxes [left, top,
+    width, height] in pixels of the original image, as in the lesions.json of `python -m
     tfrecords_builder.synthesize`. It is not needed for records that were built with --table.box."""
     mlflow: Annotated[str | None, optional("URI")] = None
     """Address of an MLflow tracking server to which figures and page are logged. By default it is that in

@@ -40,7 +40,8 @@ class OperatingPointConfig:
     """The sensitivity or specificity that is asked for, above 0 and at most 1."""
     confidence: Annotated[float | None, optional("FLOAT")] = None
     """Choose the threshold so that the target holds with this confidence for other images of the same kind,
-    for example 0.95; above 0 and below 1. By default it holds for the images that the threshold is chosen on."""
+    for example 0.95; above 0 and below 1. By default it holds for the images that the threshold is chosen
+    on."""
     missed_cost: float = 10.0
     """With the rule cost: how many false alarms are as bad as one missed pneumonia; above 0."""
     prevalence: Annotated[float | None, optional("FLOAT")] = None

@@ -14,7 +14,9 @@ _INSIDE = 255
 _HALF = 128
 
 
-def draw_boxes(shape: tuple[int, ...], boxes: Iterable[Box], preprocessing: Preprocessing) -> NDArray[np.bool_]:
+def draw_boxes(
+    shape: tuple[int, ...], boxes: Iterable[Box], preprocessing: Preprocessing
+) -> NDArray[np.bool_]:
     """Draws boxes, cropped and resized as the image is.
 
     Args:

@@ -165,14 +165,18 @@ def _record_faults(record: Record, content: Manifest) -> Iterator[str]:
     for name, mask in (("lung mask", record.lungs), ("lesion mask", record.lesions)):
         if mask and len(mask) != num_packed_bytes(side):
             yield f"has {len(mask)} bytes of {name}, expected {num_packed_bytes(side)} or none"
-    for name, pixels in (("width", record.width), ("height", record.height)):
-        if pixels is not None and pixels < 1:
-            yield f"has a {name} of {pixels} pixels"
+    if record.width == 0 or record.height == 0:
+        yield f"has an original of {record.width}x{record.height} pixels"
+    yield from _image_faults(record.image, content)
+
+
+def _image_faults(image: bytes, content: Manifest) -> Iterator[str]:
+    side = content.preprocessing.image_size
     if content.encoding == "raw":
-        if len(record.image) != side * side:
-            yield f"has {len(record.image)} bytes of pixels, expected {side * side}"
+        if len(image) != side * side:
+            yield f"has {len(image)} bytes of pixels, expected {side * side}"
         return
-    pixels = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.shape != (side, side):
         yield f"its image is not a gray {content.encoding.upper()} of {side}x{side} pixels"
 

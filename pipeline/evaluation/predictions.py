@@ -1,7 +1,7 @@
 """What a run predicts for the images of one split, and where each image comes from."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 
 import numpy as np
 import tensorflow as tf
@@ -48,7 +48,7 @@ class Predictions:
     """Cells of each column of a table that the records keep, n each."""
 
     def __post_init__(self) -> None:
-        columns = (
+        columns: tuple[Sized, ...] = (
             self.labels,
             self.probabilities,
             self.sources,

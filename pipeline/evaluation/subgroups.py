@@ -27,7 +27,7 @@ from tfrecords_builder.records import PNEUMONIA
 SIGNIFICANCE = 0.05
 TERCILES = ("low", "middle", "high")
 MOST_VALUES = 10
-"""A column with more different values is divided into terciles if all of them are numbers, or else left out."""
+"""A column with more different values is divided into terciles if all are numbers, or else left out."""
 NO_TEXT = "(empty)"
 """Name of the group of the images for which a column has no text."""
 

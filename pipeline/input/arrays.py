@@ -25,7 +25,7 @@ class Details:
     heights: NDArray[np.int64]
     """Its height, (n,); 0 where the record does not tell it."""
     columns: Mapping[str, tuple[str, ...]]
-    """Cells of each column of a table that was kept, one for each image; empty where the table had no text."""
+    """Cells of each column of a table that was kept, one for each image; empty where it had no text."""
     lesions: NDArray[np.bool_] | None
     """Masks of the boxes that a table names (n, side, side), true in lesions; None if there are none."""
 

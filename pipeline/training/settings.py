@@ -7,6 +7,7 @@ import tyro
 
 from pipeline.decision.operating_point import DEFAULT_TARGET_SENSITIVITY
 from pipeline.input.cache import Cache
+from tfrecords_builder.cli.options import optional
 
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 """A Keras dtype policy. The mixed ones compute in 16 bits and keep the weights in float32."""
@@ -86,8 +87,8 @@ class ModelConfig:
 class AugmentationConfig:
     """How much the training images are changed. Each image gets random changes of its own.
 
-    The sizes of the changes are drawn uniformly, up to the numbers given here, which are at least 0. 0 turns a
-    change off.
+    The sizes of the changes are drawn uniformly, up to the numbers given here, which are at least 0. 0 turns
+    a change off.
 
     Raises:
         ValueError: if a largest change is negative or too large.

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tfrecords_builder.audit.measurements import HASH_BITS
 from tfrecords_builder.cli.command import run
+from tfrecords_builder.cli.options import optional
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.settings import SourceOptions
 

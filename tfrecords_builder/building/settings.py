@@ -43,8 +43,9 @@ class BuildConfig:
     the lung finder draw them. DIR is a folder of masks that are laid out as the images,
     DIR/{train,val,test}/{NORMAL,PNEUMONIA}/NAME.png, white in the lungs. `none` stores none."""
     val_fraction: float = 0.1
-    """Fraction, 0 to 0.5, of train and val together that becomes the new val. It is drawn by patient, with the
-    same fraction of each class. 0 keeps the val of the source, which has 16 images in the public dataset."""
+    """Fraction, 0 to 0.5, of train and val together that becomes the new val. It is drawn by patient, with
+    the same fraction of each class. 0 keeps the val of the source, which has 16 images in the public
+    dataset."""
     test_fraction: float = 0.1
     """0 to 0.5: fraction of the images of a table that becomes test, drawn by patient. It is not used if the
     table has test images, nor for a folder. 1: every image of the table or the folder becomes test; such
@@ -57,7 +58,8 @@ class BuildConfig:
     """What to do about images that cannot be read. stop: list all of them and build nothing. skip: leave them
     out and list them in dataset.json."""
     workers: int = os.cpu_count() or 1
-    """Number of threads that decode images, at least 1; by default one per core. It is not used with --engine beam."""
+    """Number of threads that decode images, at least 1; by default one per core. It is not used with --engine
+    beam."""
     engine: Literal["local", "beam"] = "local"
     """What builds the records: the threads of this machine, or an Apache Beam pipeline, which can run on many
     machines (needs the extra `beam`)."""

@@ -131,8 +131,8 @@ def _box(where: str, cells: Mapping[str, str], columns: Sequence[str]) -> tuple[
         box = ()
     if not box or not all(map(math.isfinite, box)) or min(box[2:]) <= 0:
         raise UserError(
-            f"{where}: columns {', '.join(map(repr, columns))} are {', '.join(map(repr, texts))}, expected left, "
-            "top, width and height of a box in pixels, or four empty cells"
+            f"{where}: columns {', '.join(map(repr, columns))} are {', '.join(map(repr, texts))}, expected "
+            "left, top, width and height of a box in pixels, or four empty cells"
         )
     return box
 

@@ -1,6 +1,7 @@
 import csv
 import errno
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.input.arrays import load_arrays
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 
-PICTURES = {
+FIXED_PICTURES = {
     "calibration.png",
     "confusion.png",
     "decision_curve.png",
@@ -61,14 +62,25 @@ def test_every_prediction_is_written_with_its_source(folder, records):
     assert all(0 <= float(row["probability"]) <= 1 for row in rows)
 
 
-def test_the_page_needs_no_file_beside_it_and_says_that_it_is_no_medical_device(folder):
+def test_the_page_needs_no_file_beside_it_and_says_that_it_is_no_medical_device(evaluation, folder):
     page = (folder / "report.html").read_text()
 
     assert "not a medical device" in page
-    assert page.count("data:image/png;base64,") == len(PICTURES)
+    assert page.count("data:image/png;base64,") == len(evaluation.pictures)
     assert 'src="http' not in page
-    assert {path.name for path in folder.glob("*.png")} == PICTURES
-    assert all(cv2.imread(str(folder / name)) is not None for name in PICTURES)
+    assert {path.name for path in folder.glob("*.png")} == evaluation.pictures.keys()
+    assert evaluation.pictures.keys() > FIXED_PICTURES
+    assert all(cv2.imread(str(folder / name)) is not None for name in evaluation.pictures)
+
+
+def test_pictures_of_an_evaluation_before_are_removed(finished_run, records, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    folder = Path(evaluate(str(run), records, name="again").page).parent
+    (folder / "false_alarm_99.png").write_bytes((folder / "roc.png").read_bytes())
+
+    evaluation = evaluate(str(run), records, name="again")
+
+    assert {path.name for path in folder.glob("*.png")} == evaluation.pictures.keys()
 
 
 def test_the_model_card_has_what_model_hubs_read(evaluation, folder):
@@ -94,8 +106,8 @@ def test_run_and_records_behind_urls_give_the_same_evaluation(evaluation, finish
 
     of_test = f"{run_url}/evaluation/records-test"
     assert from_urls.page == f"{of_test}/report.html"
-    files = {"dataset.json", "metrics.json", "model_card.md", "predictions.csv", "report.html"} | PICTURES
-    assert set(tf.io.gfile.listdir(of_test)) == files
+    files = {"dataset.json", "metrics.json", "model_card.md", "predictions.csv", "report.html"}
+    assert set(tf.io.gfile.listdir(of_test)) == files | from_urls.pictures.keys()
     written = json.loads(storage.read(f"{of_test}/metrics.json"))
     assert written == from_urls.metrics
     assert dict(numbers(written)) == pytest.approx(dict(numbers(evaluation.metrics)), abs=1e-5)

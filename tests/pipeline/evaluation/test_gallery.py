@@ -43,10 +43,15 @@ def test_a_picture_has_the_image_and_its_heat_side_by_side(ten):
     heat[:8] = 1
     lungs = np.zeros((4, 4, 1), np.float32)
 
-    shown, pictures = gallery.show(predictions, {"missed pneumonia": [9, 5]}, images, {
-        9: Heatmap(heat, lungs),
-        5: Heatmap(np.zeros_like(heat), None),
-    })
+    shown, pictures = gallery.show(
+        predictions,
+        {"missed pneumonia": [9, 5]},
+        images,
+        {
+            9: Heatmap(heat, lungs),
+            5: Heatmap(np.zeros_like(heat), None),
+        },
+    )
 
     worst, second = shown["missed pneumonia"]
     assert (worst.source, worst.probability) == ("9.png", pytest.approx(0.05))

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from pipeline.evaluation import intervals
-from pipeline.evaluation.subgroups import adjust, divide, measure
+from pipeline.evaluation.subgroups import Subgroup, adjust, divide, measure
 
 
 @pytest.fixture
@@ -82,6 +82,10 @@ def test_the_originals_aspect_and_size_divide_the_images_where_they_are_known(pr
     assert "original aspect" not in divide(predictions, images)
 
 
+def count(groups: dict[str, Subgroup]) -> dict[str, int]:
+    return {name: sum(group.images.values()) for name, group in groups.items()}
+
+
 def test_columns_divide_the_images_by_value_or_by_terciles(predictions, images):
     columns = {
         "sex": ("F", "M", "") * 40,
@@ -93,13 +97,8 @@ def test_columns_divide_the_images_by_value_or_by_terciles(predictions, images):
     measured = measure(dataclasses.replace(predictions, columns=columns), images)
 
     sex, age = measured.subgroups["column sex"], measured.subgroups["column age"]
-    assert {name: sum(group.images.values()) for name, group in sex.items()} == {"F": 40, "M": 40, "(empty)": 40}
-    assert {name: sum(group.images.values()) for name, group in age.items()} == {
-        "low": 40,
-        "middle": 39,
-        "high": 40,
-        "(empty)": 1,
-    }
+    assert count(sex) == {"F": 40, "M": 40, "(empty)": 40}
+    assert count(age) == {"low": 40, "middle": 39, "high": 40, "(empty)": 1}
     assert measured.left_out_columns == ("remark", "dose")
     assert not {"column remark", "column dose"} & measured.subgroups.keys()
 

@@ -150,6 +150,7 @@ REFUSALS = {
     "no path": table_with("path,label", ",1"),
     "wrong split": table_with("path,label,split", "1.png,1,holdout"),
     "wrong subtype": table_with("path,label,subtype", "1.png,1,AP"),
+    "no box": table_with("path,label,x,y,w,h", "1.png,1,3,4,5,", box=("x", "y", "w", "h")),
     "contradiction": table_with(*BOTH, "1.png,0"),
     "contradiction in columns": table_with("path,label,b", "1.png,1,0", more_labels=("b",)),
     "two meanings": table_with(*BOTH, negative=("1",)),

@@ -10,9 +10,7 @@ RSNA = {"path": "patientId", "label": "Target", "suffix": ".dcm", "box": ("x", "
 
 
 def test_kept_columns_come_in_the_order_of_the_option(write):
-    file = write(
-        "path,label,sex,age,view", "1.png,1,F,54,PA", "2.png,0,,81,AP", images=("1.png", "2.png")
-    )
+    file = write("path,label,sex,age,view", "1.png,1,F,54,PA", "2.png,0,,81,AP", images=("1.png", "2.png"))
 
     images = read(file, keep=("age", "sex")).images
 
@@ -46,14 +44,14 @@ def test_without_the_options_nothing_is_kept(write):
 def test_cells_that_are_no_box_are_refused_with_their_row(write, cells):
     file = write("path,label,x,y,w,h", f"1.png,1,{cells}", "2.png,0,,,,", images=("1.png", "2.png"))
 
-    with pytest.raises(UserError, match="row 2: columns 'x', 'y', 'w', 'h' are .* expected left, top"):
+    with pytest.raises(UserError, match=r"row 2: columns 'x', 'y', 'w', 'h' are .* expected left, top"):
         read(file, box=("x", "y", "w", "h"))
 
 
 def test_rows_that_contradict_each_other_are_refused(write):
     file = write("path,label,age", "1.png,1,54", "1.png,1,55", "2.png,0,3", images=("1.png", "2.png"))
 
-    with pytest.raises(UserError, match="rows 2 and 3 contradict each other: the age of '1.png' is '54' and '55'"):
+    with pytest.raises(UserError, match=r"rows 2 and 3 contradict .* the age of '1.png' is '54' and '55'"):
         read(file, keep=("age",))
 
 
