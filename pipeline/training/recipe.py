@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pipeline.augmentation import AcquisitionAugmentation
@@ -225,6 +226,18 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         auto_scale_loss=False,
     )
+    if not tf.distribute.has_strategy():  # with one, Keras does the same in the scope of the strategy
+        _make_variables(model)
+
+
+def _make_variables(model: keras.Model) -> None:
+    """Makes the variables of the optimizer and of the metrics, which Keras would make at the first batch.
+
+    TensorFlow traces a training step twice if it makes variables.
+    """
+    model.optimizer.build(model.trainable_variables)
+    model.compute_metrics(None, np.zeros((1,)), np.zeros((1, 1)))
+    model.reset_metrics()
 
 
 def _loss(config: TrainConfig) -> Any:

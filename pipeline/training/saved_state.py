@@ -85,9 +85,9 @@ def restore(run: str, model: keras.Model) -> Progress:
     if not exists(run):
         return Progress()
     state = continuing.read_json(_path(run))
-    model.optimizer.build(model.trainable_variables)
-    # Keras makes the variables of the metrics at the first batch. Evaluating one changes no weight.
-    model.test_on_batch([np.zeros((1, *tensor.shape[1:])) for tensor in model.inputs], np.zeros((1,)))
+    if not model.optimizer.built:  # on several devices. Evaluating a batch makes the metrics' variables
+        model.optimizer.build(model.trainable_variables)
+        model.test_on_batch([np.zeros((1, *tensor.shape[1:])) for tensor in model.inputs], np.zeros((1,)))
     _load_weights(model, storage.join(run, runs.CHECKPOINT, state["weights"]))
     assign(_random_states(model), state["random_states"])
     _remove_all_but(storage.join(run, runs.CHECKPOINT), state["weights"])
