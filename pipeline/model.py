@@ -145,5 +145,11 @@ def _head(features: Any, config: ModelConfig, layers: Layers) -> Any:
 
 
 def predict_probabilities(model: keras.Model, images: Any, batch_size: int) -> NDArray[np.float32]:
-    """The probabilities of pneumonia, float32 (n,), of images (n, side, side, 1), 0 to 255."""
-    return np.asarray(model.predict(np.asarray(images), batch_size=batch_size, verbose=0)[:, 0])
+    """The probabilities of pneumonia, float32 (n,), of images (n, side, side, 1), 0 to 255.
+
+    `model.predict` gives the same, and takes 0.1 s longer to start.
+    """
+    images = np.asarray(images)
+    begins = range(0, len(images), batch_size)
+    batches = [model.predict_on_batch(images[begin : begin + batch_size]) for begin in begins]
+    return np.concatenate(batches)[:, 0]
