@@ -51,7 +51,7 @@ def gradcam(model: "Run | keras.Model", images: Any, *, threshold: float | None 
     batch = tf.convert_to_tensor(images)
     if batch.shape.rank != 4:  # noqa: PLR2004 - (batch, height, width, channels)
         raise ValueError(f"images must have the shape (batch, side, side, 1). Received: {tuple(batch.shape)}")
-    return GradCam(model.model if isinstance(model, Run) else model)(batch, threshold)[1]
+    return GradCam(model.model if isinstance(model, Run) else model)(batch, threshold).heatmap
 
 
 def _threshold_of(model: "Run | keras.Model") -> float:
@@ -69,8 +69,9 @@ def _threshold_of(model: "Run | keras.Model") -> float:
 class GradcamConfig:
     """Shows which regions of an X-ray count as evidence for the label that the model gives it.
 
-    Writes one picture for each X-ray: the whole X-ray, and beside it the same X-ray under a heatmap. Prints
-    one line for each X-ray: its label, the probability of pneumonia, the file of the X-ray, the file of the
+    Writes one picture for each X-ray: the whole X-ray, and beside it the same X-ray under a heatmap. The
+    caption names the evidence: how strong the heatmap is, as the hottest place of a weak one is as bright.
+    Prints one line for each X-ray: its label, the probability of pneumonia, the file of the X-ray, the file of the
     picture, and a warning if no lungs were found or if the X-ray is unlike the training images.
     """
 
@@ -113,7 +114,10 @@ def main(config: GradcamConfig) -> None:
         probability = float(explained.probability[0])
         warning = explained.assessment.warning.numpy()[0].decode()
         label = CLASS_NAMES[int(probability >= threshold)]
-        caption = f"{label}  probability of pneumonia {probability:.3f}, threshold {threshold:.3f}"
+        evidence = float(explained.evidence[0])
+        caption = (
+            f"{label}  probability {probability:.3f}, threshold {threshold:.3f}, evidence {evidence:.1f}"
+        )
         if warning:
             caption += f"  WARNING: {warning}"
         lungs = explained.assessment.lungs

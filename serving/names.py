@@ -36,6 +36,8 @@ WARNING = "warning"
 """Why the model should not be asked about the image, string (batch,); empty if nothing was noticed."""
 HEATMAP = "heatmap"
 """How much each pixel counts as evidence for the label, float32 (batch, side, side), 0 to 1."""
+EVIDENCE = "evidence"
+"""How strong the heatmap is before it is scaled, float32 (batch,), at least 0 units of the logit, or UNKNOWN."""
 OVERLAY_BYTES = "overlay_bytes"
 """PNG file of the heatmap over the image, string (batch,)."""
 

@@ -6,13 +6,13 @@ All take a batch of images:
   float32 (batch,), 0 to 1, `label`, string (batch,), NORMAL or PNEUMONIA, and `valid`, bool (batch,). It also
   returns `lung_area` and `familiarity`, float32 (batch,), 0 to 1, and `warning`, string (batch,), empty
   unless no lungs were found or the image is unlike the training images.
-- `gradcam` takes the same and returns the same, with `heatmap`, float32 (batch, side, side), 0 to 1, and
-  `overlay_bytes`, string (batch,), PNG files.
+- `gradcam` takes the same and returns the same, with `heatmap`, float32 (batch, side, side), 0 to 1,
+  `evidence`, float32 (batch,), how strong the heatmap is, and `overlay_bytes`, string (batch,), PNG files.
 - `pixels` takes `image`, uint8 (batch, side, side, 1), preprocessed images. It returns `probability` and
   `label`.
 
-An image that cannot be decoded gets `valid` false, probability, lung area and familiarity -1, label INVALID,
-no warning, a heatmap of zeros and an empty overlay. A model without lung attention has lung area -1, and one
+An image that cannot be decoded gets `valid` false, probability, lung area, familiarity and evidence -1, label
+INVALID, no warning, a heatmap of zeros and an empty overlay. A model without lung attention has lung area -1, and one
 that an earlier version trained has familiarity -1. The other images of the batch are answered as if it were
 not there.
 
@@ -85,6 +85,7 @@ class ServedClassifier(tf.Module):
         probability = _refuse_non_finite(explained.probability)
         return self._prediction(probability, explained.assessment, valid) | {
             names.HEATMAP: heatmap,
+            names.EVIDENCE: tf.where(valid, explained.evidence, names.UNKNOWN),
             names.OVERLAY_BYTES: tf.where(valid, pictures, ""),
         }
 

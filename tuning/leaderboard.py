@@ -1,6 +1,7 @@
 """The leaderboard of a search: one row for each network, the best first, and the trials that failed."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from keras_tuner.engine.base_tuner import BaseTuner
@@ -113,6 +114,20 @@ def print_table(leaderboard: list[Row], *, file: Any = None, most: int | None = 
         table.add_row(*(_text(row[name]) for name in names))
     stream = file or sys.stdout
     Console(file=stream, width=None if stream.isatty() else _UNLIMITED_WIDTH).print(table)
+
+
+def print_settings(title: str, values: Mapping[str, Any], *, file: Any) -> None:
+    """Prints the settings of a trial, one a line.
+
+    Args:
+        title: stands above them.
+        values: what was searched, by name.
+        file: where to.
+    """
+    table = Table("setting", "value", title=title)
+    for name, value in values.items():
+        table.add_row(name, _text(value))
+    Console(file=file).print(table)
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 
 from pipeline import runs
 from pipeline.input.arrays import load_arrays
@@ -166,7 +165,7 @@ def score_run(config: TrainConfig, *, max_latency_ms: float | None, stopped_earl
     """
     model = runs.load_model(config.run)
     latency_ms = limits.check_latency(model, max_latency_ms)
-    images, labels = (np.asarray(array) for array in load_arrays(config.records, "val"))
+    images, labels = load_arrays(config.records, "val")
 
     def predict(batch: Any) -> Any:
         return predict_probabilities(model, batch, _IMAGES_AT_ONCE)

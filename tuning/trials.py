@@ -90,6 +90,9 @@ class Trials:
             space.in_words(config.model),
             config.learning_rate,
         )
+        if sys.stderr.isatty():
+            title = f"Settings of trial {of_tuner.trial_id}"
+            leaderboard.print_settings(title, leaderboard.settings(of_tuner), file=sys.stderr)
         continued = values.get(CONTINUED)
         try:
             result = trial.run(

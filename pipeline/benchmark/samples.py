@@ -47,7 +47,7 @@ class Samples:
 
 def from_records(records: str, folder: Path) -> Samples:
     """The split `train` of given records; what they lack is written to `folder`."""
-    images, labels = (np.asarray(array) for array in load_arrays(records, "train"))
+    images, labels = load_arrays(records, "train")
     encoding = manifest.load(records).encoding
     raw = records if encoding == "raw" else write_records(folder / "raw", images, labels, "raw")
     jpeg = records if encoding == "jpeg" else write_records(folder / "jpeg", images, labels, "jpeg")

@@ -94,7 +94,7 @@ def _pictures(evaluated: Evaluated, records: str, shown: Sequence[str]) -> dict[
         raise UserError(
             f"{records!r} has no image {min(missing)!r} in {split!r}: give records of the same images"
         )
-    images = np.asarray(load_arrays(records, split)[0])
+    images = load_arrays(records, split)[0]
     return {source: cv2.imencode(".png", images[sources.index(source)])[1].tobytes() for source in shown}
 
 

@@ -29,7 +29,7 @@ from pipeline.evaluation import (
 from pipeline.evaluation.lesions import load_masks
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions, predict_split
-from pipeline.input.arrays import load_lungs
+from pipeline.input.arrays import Masks, load_lungs
 from tfrecords_builder import manifest, storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest
@@ -114,14 +114,13 @@ def evaluate(
     _refuse_other_evaluation(folder, content, records)
     predictions, images, known = predict_split(run, records, split, batch_size)
     if lesions is not None:
-        known = load_masks(lesions, predictions.sources, run.preprocessing)
-    lungs = load_lungs(records, split)
+        known = Masks.pack(load_masks(lesions, predictions.sources, run.preprocessing))
     subject = Subject(
         run,
         images,
         predictions,
         batch_size,
-        *lungs,
+        load_lungs(records, split),
         records=content,
         trained_with=manifest.load(run.folder),
         prevalences=prevalences,

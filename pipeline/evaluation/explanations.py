@@ -140,7 +140,7 @@ def _explain(subject: Subject) -> Iterator[ExplainedBatch]:
         yield ExplainedBatch(
             heatmaps,
             None if attention is None else attention.numpy(),
-            heat_in_lungs.measure_images(heatmaps, subject.lungs[batch], subject.has_lungs[batch]),
+            heat_in_lungs.measure_images(heatmaps, subject.lungs[batch], subject.lungs.known[batch]),
         )
 
 

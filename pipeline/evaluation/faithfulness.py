@@ -77,15 +77,12 @@ class Sample:
     """The images that are measured: all of a small split."""
 
     def __init__(self, subject: Subject) -> None:
-        count = len(subject.images)
-        rows = np.unique(np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(int))
-        predictions = subject.predictions
-        self.subject = subject
-        self.images = subject.images[rows]
-        self.patients = np.array(predictions.patients)[rows]
-        self.called = predictions.called_pneumonia[rows]
-        found = self.called & (predictions.labels[rows] == PNEUMONIA)
-        lesions = np.zeros(self.images.shape[:3], bool) if subject.lesions is None else subject.lesions[rows]
+        self.subject = some = subject.sample(MOST_IMAGES)
+        self.images = some.images
+        self.patients = np.array(some.predictions.patients)
+        self.called = some.predictions.called_pneumonia
+        found = self.called & (some.predictions.labels == PNEUMONIA)
+        lesions = np.zeros(self.images.shape[:3], bool) if some.lesions is None else some.lesions[:]
         self.hit = found & lesions.any(axis=(1, 2))
         """Which of the images are PNEUMONIA, called so, and have a known lesion, (images,)."""
         self.lesions = lesions[self.hit]
@@ -135,7 +132,7 @@ def _explain(gradcam: GradCam, sample: Sample) -> NDArray[np.float32]:
     explain = tf.function(gradcam)
     size, threshold = sample.subject.batch_size, sample.subject.predictions.threshold
     batches = [sample.images[begin : begin + size] for begin in range(0, len(sample.images), size)]
-    return np.concatenate([explain(batch, threshold)[1].numpy() for batch in batches])
+    return np.concatenate([explain(batch, threshold).heatmap.numpy() for batch in batches])
 
 
 def _curves(sample: Sample, heatmaps: NDArray[np.float32], what: str) -> Curves:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.predictions import Predictions
+from pipeline.input.arrays import Masks
 from pipeline.model import predict_probabilities
 from pipeline.runs import Run
 from tfrecords_builder.manifest import Manifest
@@ -28,19 +29,29 @@ class Subject:
     predictions: Predictions
     batch_size: int
     """Images that the model computes at once."""
-    lungs: NDArray[np.bool_]
-    """Lung masks of the records (n, side, side), true in the lungs."""
-    has_lungs: NDArray[np.bool_]
-    """Whether the record of an image has a lung mask, (n,)."""
-
+    lungs: Masks
+    """Lung masks of the records."""
     records: Manifest
     """The `dataset.json` of the images' records."""
     trained_with: Manifest
     """That of the records of the training."""
     prevalences: Sequence[float]
     """Shares of patients with pneumonia for which predictive values are computed."""
-    lesions: NDArray[np.bool_] | None = None
-    """Where lesions are known to be (n, side, side), true in them; None if that is not known."""
+    lesions: Masks | None = None
+    """Where lesions are known to be; None if that is not known of any image."""
+
+    def sample(self, count: int) -> "Subject":
+        """At most so many of the images, evenly spaced; records are shuffled when they are built."""
+        if len(self.images) <= count:
+            return self
+        rows = np.linspace(0, len(self.images) - 1, count).astype(np.int64)
+        return dataclasses.replace(
+            self,
+            images=self.images[rows],
+            predictions=self.predictions.take(rows),
+            lungs=self.lungs.take(rows),
+            lesions=None if self.lesions is None else self.lesions.take(rows),
+        )
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The run's probabilities of pneumonia (batch,) for images (batch, side, side, 1), 0 to 255."""

@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping, Sized
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.input.arrays import load_arrays, load_details, load_origins
+from pipeline.input.arrays import Masks, load_arrays, load_details, load_origins
 from pipeline.runs import Run
 from pipeline.suitability.assessment import UNKNOWN, Assessment, Assessor
 from tfrecords_builder import storage
+from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.records import CLASS_NAMES, Split
 
 
@@ -63,6 +65,21 @@ class Predictions:
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"all fields must be of one length. Received: {[len(c) for c in columns]}")
 
+    def take(self, rows: NDArray[Any]) -> "Predictions":
+        """The predictions of some images: positions, or a truth value for each image."""
+        rows = np.arange(len(self.labels))[rows]
+
+        def select(column: Any) -> Any:
+            return column[rows] if isinstance(column, np.ndarray) else tuple(column[row] for row in rows)
+
+        columns = {
+            field.name: select(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if field.name not in ("split", "threshold", "columns")
+        }
+        kept = {name: select(cells) for name, cells in self.columns.items()}
+        return dataclasses.replace(self, **columns, columns=kept)
+
     @property
     def called_pneumonia(self) -> NDArray[np.bool_]:
         """Whether each image is called PNEUMONIA at the operating point, (n,)."""
@@ -105,7 +122,7 @@ def _text(share: float) -> str:
 
 def predict_split(
     run: Run, records: str, split: Split, batch_size: int
-) -> tuple[Predictions, NDArray[np.uint8], NDArray[np.bool_] | None]:
+) -> tuple[Predictions, NDArray[np.uint8], Masks | None]:
     """Predicts a whole split.
 
     Args:
@@ -116,12 +133,12 @@ def predict_split(
 
     Returns:
         The predictions, the images uint8 (n, side, side, 1), 0 to 255, in the same order, and masks of the
-        lesions that the records tell, bool (n, side, side), or None.
+        lesions that the records tell, or None.
 
     Raises:
         UserError: if the folder has no such records.
     """
-    images, labels = (np.asarray(array) for array in load_arrays(records, split))
+    images, labels = load_arrays(records, split)
     origins, details = load_origins(records, split), load_details(records, split)
     probabilities, assessment = _predict_and_assess(run, images, batch_size)
     predictions = Predictions(
@@ -146,7 +163,11 @@ def _predict_and_assess(
 ) -> tuple[NDArray[np.float32], Assessment]:
     """The probabilities of pneumonia (n,), and the assessment of all images without their lungs."""
     assess = tf.function(Assessor(run.model, run.reference, run.model.outputs[0]))
-    batches = [assess(images[begin : begin + batch_size]) for begin in range(0, len(images), batch_size)]
+    begins = range(0, len(images), batch_size)
+    batches = [
+        assess(images[begin : begin + batch_size])
+        for begin in progress(begins, len(begins), "predicting batches", quiet_if_quick=True)
+    ]
     columns = [(found.lung_area, found.familiarity, found.warning) for _, found in batches]
     lung_area, familiarity, warning = (tf.concat(column, axis=0) for column in zip(*columns, strict=True))
     probabilities = np.concatenate([output[:, 0] for output, _ in batches])

@@ -18,6 +18,8 @@ class Explained(NamedTuple):
     """Probability of pneumonia, float32 (batch,)."""
     heatmap: tf.Tensor
     """Grad-CAM, float32 (batch, side, side), 0 to 1."""
+    evidence: tf.Tensor
+    """How strong the heatmap is, float32 (batch,), as of `pipeline.explanation.gradcam.Heatmaps`."""
     assessment: Assessment
 
 
@@ -36,5 +38,5 @@ class Explainer:
     def __call__(self, images: tf.Tensor, threshold: float) -> Explained:
         """Explains images (batch, side, side, 1), 0 to 255, whose label is PNEUMONIA from `threshold` on."""
         features, assessment = self._assess(images)
-        probability, heatmap = self._gradcam.explain(features, tf.shape(images)[1:3], threshold)
-        return Explained(probability, heatmap, assessment)
+        found = self._gradcam.explain(features, tf.shape(images)[1:3], threshold)
+        return Explained(found.probability, found.heatmap, found.evidence, assessment)

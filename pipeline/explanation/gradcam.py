@@ -7,7 +7,7 @@ the gradient of a feature over the image, HiResCAM takes it where the feature is
 gradient is the same everywhere, as behind global average pooling.
 """
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import keras
 import tensorflow as tf
@@ -19,6 +19,20 @@ Method = Literal["gradcam", "hirescam"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _EPSILON = 1e-12  # added to a maximum that may be 0; far below every heat that matters
+
+
+class Heatmaps(NamedTuple):
+    """What explains a batch. A `tf.function` may return it."""
+
+    probability: tf.Tensor
+    """Probability of pneumonia, float32 (batch,)."""
+    heatmap: tf.Tensor
+    """float32 (batch, side, side), 0 to 1. Its maximum is 1, or 0 where nothing counts as evidence for the
+    label."""
+    evidence: tf.Tensor
+    """How strong the map is, float32 (batch,), at least 0: the sum of its heat before it is scaled to a
+    maximum of 1. It says by how many units of the logit all that counts for the label moves it, to first
+    order."""
 
 
 class GradCam:
@@ -38,8 +52,8 @@ class GradCam:
         self._convolutions = keras.Model(model.inputs[0], features)
         self._head = keras.Model(features, logit_of(model))
 
-    def __call__(self, images: tf.Tensor, threshold: float) -> tuple[tf.Tensor, tf.Tensor]:
-        """Computes probabilities and heatmaps of a batch.
+    def __call__(self, images: tf.Tensor, threshold: float) -> Heatmaps:
+        """Explains a batch.
 
         The explained score is the logit where the label is PNEUMONIA, and the negated logit where the label
         is NORMAL. The logit, unlike the sigmoid, does not saturate.
@@ -47,16 +61,10 @@ class GradCam:
         Args:
             images: (batch, side, side, 1), any numeric dtype, 0 to 255.
             threshold: probability from which the label is PNEUMONIA.
-
-        Returns:
-            Probabilities of pneumonia, float32 (batch,), and heatmaps, float32 (batch, side, side), 0 to 1.
-            The maximum of a heatmap is 1, or 0 where nothing counts as evidence for the label.
         """
         return self.explain(self._convolutions(images, training=False), tf.shape(images)[1:3], threshold)
 
-    def explain(
-        self, features: tf.Tensor, size: tf.Tensor | tuple[int, int], threshold: float
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def explain(self, features: tf.Tensor, size: tf.Tensor | tuple[int, int], threshold: float) -> Heatmaps:
         """Computes the same from the output of FEATURES.
 
         Args:
@@ -75,5 +83,7 @@ class GradCam:
         if self._method == "gradcam":
             weights = tf.reduce_mean(weights, axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
+        evidence = tf.reduce_sum(heat, axis=(1, 2, 3))
         heat = tf.image.resize(heat, size, method="bilinear")[..., 0]
-        return probability, heat / (tf.reduce_max(heat, axis=(1, 2), keepdims=True) + _EPSILON)
+        scaled = heat / (tf.reduce_max(heat, axis=(1, 2), keepdims=True) + _EPSILON)
+        return Heatmaps(probability, scaled, evidence)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,34 @@ _ORIGIN = ("source", "patient", "subtype")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Masks:
+    """Masks of n images, with a bit for each pixel, so that those of many images take little memory."""
+
+    packed: NDArray[np.uint8]
+    """Rows of packed bits, as of `numpy.packbits`, (n, bytes); zeros where unknown."""
+    known: NDArray[np.bool_]
+    """Whether an image has a mask, (n,)."""
+    side: int
+    """Side of the masks, in pixels."""
+
+    @classmethod
+    def pack(cls, masks: NDArray[np.bool_]) -> "Masks":
+        """Packs masks (n, side, side); one that is false everywhere is unknown."""
+        flat = masks.reshape(len(masks), -1)
+        known: NDArray[np.bool_] = masks.any(axis=(1, 2))
+        return cls(np.packbits(flat, axis=1), known, masks.shape[1])
+
+    def __getitem__(self, rows: Any) -> NDArray[np.bool_]:
+        """The masks of some images, (rows, side, side), false everywhere where unknown."""
+        bits = np.unpackbits(self.packed[rows], axis=1, count=self.side**2)
+        return bits.reshape(-1, self.side, self.side).view(np.bool_)
+
+    def take(self, rows: NDArray[np.int64]) -> "Masks":
+        """The masks of the images at these positions, still packed."""
+        return Masks(self.packed[rows], self.known[rows], self.side)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Details:
     """What the records of n images tell besides origin and label."""
 
@@ -26,11 +55,11 @@ class Details:
     """Its height, (n,); 0 where the record does not tell it."""
     columns: Mapping[str, tuple[str, ...]]
     """Cells of each column of a table that was kept, one for each image; empty where it had no text."""
-    lesions: NDArray[np.bool_] | None
-    """Masks of the boxes that a table names (n, side, side), true in lesions; None if there are none."""
+    lesions: Masks | None
+    """Masks of the boxes that a table names, true in lesions; None if there are none."""
 
 
-def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+def load_arrays(records: str, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Loads a split in the order in which it is stored.
 
     Args:
@@ -38,13 +67,12 @@ def load_arrays(records: str, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
         split: `train`, `val` or `test`.
 
     Returns:
-        image uint8 (records, side, side, 1) and label float32 (records,), which is 0 or 1.
+        image (records, side, side, 1), 0 to 255, and label (records,), which is 0 or 1.
 
     Raises:
         UserError: if the folder has no such records, or a shard is missing or damaged.
     """
-    images, labels = read_arrays(open_split(records, split, batch_size=1))
-    return tf.constant(images), tf.constant(labels)
+    return read_arrays(open_split(records, split, batch_size=1))
 
 
 def read_arrays(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -91,23 +119,14 @@ def _read_masks(stored: StoredSplit, feature: str) -> tuple[NDArray[np.uint8], N
     return np.concatenate(packed), np.concatenate(known)
 
 
-def _unpack(packed: NDArray[np.uint8], side: int) -> NDArray[np.bool_]:
-    bits = np.unpackbits(packed, axis=1, count=side**2)
-    return bits.reshape(-1, side, side).view(np.bool_)
-
-
-def load_lungs(records: str, split: Split) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def load_lungs(records: str, split: Split) -> Masks:
     """Loads the lung masks of a split, in the order of `load_arrays`.
-
-    Returns:
-        lungs bool (records, side, side), false everywhere where unknown, and known bool (records,).
 
     Raises:
         UserError: if the folder has no such records, or a shard is missing or damaged.
     """
     stored = open_split(records, split, batch_size=1)
-    packed, known = read_lungs(stored)
-    return _unpack(packed, stored.side), known
+    return Masks(*read_lungs(stored), stored.side)
 
 
 def load_labels(records: str, split: Split) -> NDArray[np.int64]:
@@ -157,10 +176,10 @@ def load_details(records: str, split: Split) -> Details:
         parsed = [tf.io.parse_example(batch, features) for batch in batches]
     cells = [columns_of(text) for batch in parsed for text in batch["columns"].numpy()]
     names = sorted({name for of_image in cells for name in of_image})
-    packed, known = _read_masks(stored, "lesions")
+    lesions = Masks(*_read_masks(stored, "lesions"), stored.side)
     return Details(
         widths=np.concatenate([batch["width"].numpy() for batch in parsed]),
         heights=np.concatenate([batch["height"].numpy() for batch in parsed]),
         columns={name: tuple(of_image.get(name, "") for of_image in cells) for name in names},
-        lesions=_unpack(packed, stored.side) if known.any() else None,
+        lesions=lesions if lesions.known.any() else None,
     )

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,11 +127,9 @@ def refit(
         )
     chosen = _draw(predictions, images, seed)
     before = _uncalibrated(run, predictions)
-    drawn, rest = _subset(before, chosen), _subset(before, ~chosen)
+    drawn, rest = before.take(chosen), before.take(~chosen)
     try:
-        fitted, point, intervals = _fit(
-            _subset(before, chosen), rule, f"{int(chosen.sum())} images of {records}"
-        )
+        fitted, point, intervals = _fit(drawn, rule, f"{int(chosen.sum())} images of {records}")
     except ValueError as error:
         raise UserError(f"the model cannot be fitted to {records!r}: {error}") from None
     after = dataclasses.replace(
@@ -146,7 +143,7 @@ def refit(
         tested_images=counts.measure(rest).images,
         auc=auc,
         **intervals,
-        before=_test(_subset(predictions, ~chosen)),
+        before=_test(predictions.take(~chosen)),
         after=_test(after),
         fitted_on=[
             source for source, fitted_on in zip(predictions.sources, chosen, strict=True) if fitted_on
@@ -170,23 +167,6 @@ def _draw(predictions: Predictions, images: int, seed: int) -> NDArray[np.bool_]
                 f"{int(part.sum())} for it: label more images, or choose another --images"
             )
     return chosen
-
-
-def _subset(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
-    """The predictions of some images."""
-
-    def select(column: Any) -> Any:
-        if isinstance(column, np.ndarray):
-            return column[chosen]
-        return tuple(value for value, kept in zip(column, chosen, strict=True) if kept)
-
-    columns = {
-        field.name: select(getattr(predictions, field.name))
-        for field in dataclasses.fields(predictions)
-        if field.name not in ("split", "threshold", "columns")
-    }
-    columns["columns"] = {name: select(cells) for name, cells in predictions.columns.items()}
-    return dataclasses.replace(predictions, **columns)
 
 
 def _uncalibrated(run: Run, predictions: Predictions) -> Predictions:

@@ -3,8 +3,6 @@
 import dataclasses
 import logging
 
-import numpy as np
-
 from pipeline import runs
 from pipeline.decision import operating_point
 from pipeline.decision.calibration import Calibration
@@ -82,4 +80,4 @@ def _choose_on_split(run: Run, records: str, split: Split, rule: Rule, batch_siz
     images, labels = load_arrays(records, split)
     probabilities = predict_probabilities(run.model, images, batch_size)
     name = split if is_own else f"{split} of {records}"
-    return operating_point.choose(np.asarray(labels), probabilities, rule, name)
+    return operating_point.choose(labels, probabilities, rule, name)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from pipeline import runs
 from pipeline.dataset import data_order, steps_per_epoch
@@ -222,10 +221,8 @@ def choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
     images, labels = load_arrays(config.records, "val")
     model = without_calibration(model)  # a process that was killed just here had calibrated it
     probabilities = predict_probabilities(model, images, config.batch_size)
-    calibrated = calibrate(
-        config.run, model, np.asarray(labels), probabilities, "val", balanced=config.class_weights
-    )
-    point = operating_point.choose(np.asarray(labels), calibrated, Rule(target=config.target_sensitivity))
+    calibrated = calibrate(config.run, model, labels, probabilities, "val", balanced=config.class_weights)
+    point = operating_point.choose(labels, calibrated, Rule(target=config.target_sensitivity))
     storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
     logger.info(
         "threshold %.4f: sensitivity %.3f, specificity %.3f on val",

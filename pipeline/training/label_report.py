@@ -64,7 +64,7 @@ def _pictures(records_of_folds: Sequence[str], predicted: OutOfFold, chosen: np.
         of_fold = np.flatnonzero(predicted.folds == fold)
         wanted = np.intersect1d(of_fold, chosen)
         if wanted.size:
-            loaded = np.asarray(load_arrays(records, "val")[0])
+            loaded = load_arrays(records, "val")[0]
             images |= {int(position): loaded[position - of_fold[0]] for position in wanted}
     return [
         _Suspect(

@@ -49,7 +49,7 @@ def predict(records_of_folds: Sequence[str], models: Sequence[keras.Model], batc
         images, of_fold = load_arrays(records, "val")
         predicted = predict_probabilities(model, images, batch_size)
         origins += load_origins(records, "val")
-        labels.append(np.asarray(of_fold).astype(np.int64))
+        labels.append(of_fold.astype(np.int64))
         folds.append(np.full(len(predicted), fold))
         probabilities.append(predicted.astype(np.float64))
     all_labels, all_probabilities = np.concatenate(labels), np.concatenate(probabilities)

@@ -97,6 +97,9 @@ class Explanation(Prediction):
     heatmap: NDArray[np.float32] = dataclasses.field(default_factory=_no_heatmap, repr=False)
     """How much each pixel counts as evidence for the label: float32 (side, side), 0 to 1; (0, 0) if the image
     was not sent."""
+    evidence: float | None = None
+    """How strong the heatmap is: by how many units of the logit all that counts for the label moves it. The
+    heatmap itself is scaled to a maximum of 1. None if the model does not tell it, or the image is not valid."""
     overlay: bytes = dataclasses.field(default=b"", repr=False)
     """PNG file of the heatmap over the image as the model sees it; empty for an image that is not valid."""
 
@@ -110,16 +113,16 @@ class Explanation(Prediction):
             KeyError: if an output is missing.
             ValueError: if the outputs have different numbers of images.
         """
+        predictions, heatmaps = Prediction.from_outputs(outputs), outputs[names.HEATMAP]
+        # Exports of earlier versions do not tell the evidence.
+        evidences = outputs.get(names.EVIDENCE, [names.UNKNOWN] * len(heatmaps))
+        rows = zip(predictions, heatmaps, evidences, outputs[names.OVERLAY_BYTES], strict=True)
         return [
             cls(
                 **dataclasses.asdict(prediction),
                 heatmap=np.asarray(heatmap, np.float32),
+                evidence=_known(evidence),
                 overlay=bytes(overlay),
             )
-            for prediction, heatmap, overlay in zip(
-                Prediction.from_outputs(outputs),
-                outputs[names.HEATMAP],
-                outputs[names.OVERLAY_BYTES],
-                strict=True,
-            )
+            for prediction, heatmap, evidence, overlay in rows
         ]

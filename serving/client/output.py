@@ -27,6 +27,7 @@ _COLUMNS = (
     "lung_area",
     "familiarity",
     "warning",
+    "evidence",
 )
 _OVERLAYS = OwnedFiles("a folder of overlays", {r"[^/]+\.png": PNG_SIGNATURE})
 _WIDTH_OF_FILES = 10_000  # characters of a line that goes to a file or a pipe: no path is folded there
@@ -52,13 +53,16 @@ class Table:
         self._table.add_column("label")
         self._table.add_column("warning")
         if with_overlays:
+            self._table.add_column("evidence", justify="right")
             self._table.add_column("overlay", overflow="fold")
 
     def add(self, file: str, answer: Prediction, overlay: str | None) -> None:
         """See `Output.add`."""
         probability = f"{answer.probability:.4f}" if answer.valid else ""
         label = answer.label if answer.valid else f"{answer.label}: {answer.reason}"
-        cells = (printable(file), probability, label, answer.warning, printable(overlay or ""))
+        evidence = _evidence(answer)
+        strength = "" if evidence is None else f"{evidence:.1f}"
+        cells = (printable(file), probability, label, answer.warning, strength, printable(overlay or ""))
         self._table.add_row(*(rich.markup.escape(cell) for cell in cells[: len(self._table.columns)]))
 
     def close(self) -> None:
@@ -114,8 +118,13 @@ def _row(file: str, answer: Prediction, overlay: str | None) -> dict[str, str | 
         answer.lung_area,
         answer.familiarity,
         answer.warning,
+        _evidence(answer),
     )
     return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _evidence(answer: Prediction) -> float | None:
+    return answer.evidence if isinstance(answer, Explanation) else None
 
 
 class OverlayFolder:

@@ -27,7 +27,8 @@ def test_the_signatures_are_those_of_the_contract(signatures):
     answer = {"probability": ("float32", [None]), "label": ("string", [None])}
     valid = {"valid": ("bool", [None])} | {name: ("float32", [None]) for name in ("lung_area", "familiarity")}
     valid |= {"warning": ("string", [None])}
-    explained = {"heatmap": ("float32", [None, 32, 32]), "overlay_bytes": ("string", [None])}
+    explained = {"heatmap": ("float32", [None, 32, 32]), "evidence": ("float32", [None])}
+    explained |= {"overlay_bytes": ("string", [None])}
     assert set(signatures) == {"serving_default", "gradcam", "pixels"}
     assert described(signatures["serving_default"].structured_outputs) == answer | valid
     assert described(signatures["gradcam"].structured_outputs) == answer | valid | explained
@@ -69,6 +70,7 @@ def test_the_explanation_is_that_of_the_pipeline(signatures, run, encoded_images
     expected = gradcam(run.model, pixels, threshold=run.operating_point.threshold)
 
     np.testing.assert_allclose(answer["heatmap"], expected, atol=0.05)
+    assert (answer["evidence"].numpy() > 0).all()
     for overlay in answer["overlay_bytes"].numpy():
         picture = cv2.imdecode(np.frombuffer(overlay, np.uint8), cv2.IMREAD_UNCHANGED)
         assert picture.shape == (32, 32, 3)
@@ -95,6 +97,7 @@ def test_a_file_that_is_no_image_is_invalid_and_does_not_change_other_answers(
             np.testing.assert_array_equal(among_others, expected)
     if signature == "gradcam":
         assert not answer["heatmap"].numpy()[1].any()
+        assert answer["evidence"].numpy()[1] == -1
         assert answer["overlay_bytes"].numpy()[1] == b""
 
 

@@ -47,7 +47,7 @@ def test_it_is_the_gradient_weighted_sum_of_the_features(model, images, in_graph
     explain = GradCam(model)
     explain = tf.function(explain) if in_graph else explain
 
-    _, heatmaps = explain(tf.constant(images), threshold)
+    heatmaps = explain(tf.constant(images), threshold).heatmap
 
     for image, heatmap in zip(images, heatmaps.numpy(), strict=True):
         np.testing.assert_allclose(heatmap, by_hand(model, image, sign), atol=2e-3)
@@ -58,8 +58,8 @@ def test_hirescam_agrees_behind_average_pooling(images):
         ModelConfig(filters=(4, 8), dense_units=(6,), attention="none"), image_size=32, seed=3
     )
 
-    _, heatmaps = GradCam(model)(tf.constant(images), 0.0)
-    _, same = GradCam(model, "hirescam")(tf.constant(images), 0.0)
+    heatmaps = GradCam(model)(tf.constant(images), 0.0).heatmap
+    same = GradCam(model, "hirescam")(tf.constant(images), 0.0).heatmap
 
     np.testing.assert_allclose(same, heatmaps, atol=1e-5)
 
@@ -71,7 +71,7 @@ def test_hirescam_weighs_each_feature_where_it_is(images):
     features = tf.keras.Model(model.inputs, model.get_layer(FEATURES).output)(images).numpy()
     kernel = model.get_layer(LOGIT).get_weights()[0][:, 0]
 
-    _, heatmaps = GradCam(model, "hirescam")(tf.constant(images), 0.0)
+    heatmaps = GradCam(model, "hirescam")(tf.constant(images), 0.0).heatmap
 
     for image_features, heatmap in zip(features, heatmaps.numpy(), strict=True):
         counts = image_features == image_features.max(axis=(0, 1))
@@ -80,8 +80,27 @@ def test_hirescam_weighs_each_feature_where_it_is(images):
         np.testing.assert_allclose(heatmap, heat / max(heat.max(), 1e-12), atol=1e-4)
 
 
+def test_the_evidence_tells_a_weak_map_from_a_strong_one(images):
+    """Behind average pooling and one dense layer, all heat together is what moves the logit."""
+    config = ModelConfig(filters=(4, 8), dense_units=(), attention="none")
+    model = build_model(config, image_size=32, seed=3)
+    strong = build_model(config, image_size=32, seed=3)
+    strong.set_weights(model.get_weights())
+    kernel, bias = strong.get_layer(LOGIT).get_weights()
+    strong.get_layer(LOGIT).set_weights([3 * kernel, bias])
+    features = tf.keras.Model(model.inputs, model.get_layer(FEATURES).output)(images).numpy()
+    pixelwise = (features * kernel[:, 0]).sum(axis=-1)
+
+    weak, same = GradCam(model)(tf.constant(images), 0.0), GradCam(strong)(tf.constant(images), 0.0)
+
+    expected = np.maximum(pixelwise, 0).sum(axis=(1, 2)) / pixelwise[0].size
+    np.testing.assert_allclose(weak.evidence, expected, rtol=1e-4)
+    np.testing.assert_allclose(same.evidence, 3 * expected, rtol=1e-4)
+    np.testing.assert_allclose(same.heatmap, weak.heatmap, atol=1e-5)
+
+
 def test_the_probability_is_the_models_own(model, images):
-    probability, _ = GradCam(model)(tf.constant(images), threshold=0.5)
+    probability = GradCam(model)(tf.constant(images), threshold=0.5).probability
 
     np.testing.assert_allclose(probability, model(images)[:, 0], atol=1e-6)
 
@@ -101,7 +120,7 @@ def with_threshold(run: Run, threshold: float) -> Run:
 def test_the_label_that_the_run_gives_is_explained(run, images, label):
     probabilities = np.sort(run.model(images)[:, 0])
     threshold = float(np.nextafter(probabilities[-1], 1) if label == "NORMAL" else probabilities[0])
-    normal, pneumonia = (GradCam(run.model)(tf.constant(images), t)[1].numpy() for t in (1.1, 0.0))
+    normal, pneumonia = (GradCam(run.model)(tf.constant(images), t).heatmap.numpy() for t in (1.1, 0.0))
 
     heatmaps = gradcam(with_threshold(run, threshold), images).numpy()
 
@@ -110,7 +129,7 @@ def test_the_label_that_the_run_gives_is_explained(run, images, label):
 
 
 def test_the_model_of_a_run_knows_its_operating_point(run, images):
-    expected = GradCam(run.model)(tf.constant(images), run.operating_point.threshold)[1]
+    expected = GradCam(run.model)(tf.constant(images), run.operating_point.threshold).heatmap
 
     np.testing.assert_array_equal(gradcam(run, images), expected)
     np.testing.assert_array_equal(gradcam(run.model, images), expected)
@@ -118,7 +137,7 @@ def test_the_model_of_a_run_knows_its_operating_point(run, images):
 
 def test_a_threshold_that_is_given_decides(run, images):
     for threshold in (0.0, 1.1):
-        expected = GradCam(run.model)(tf.constant(images), threshold)[1]
+        expected = GradCam(run.model)(tf.constant(images), threshold).heatmap
         for model in (run, run.model):
             np.testing.assert_array_equal(gradcam(model, images, threshold=threshold), expected)
 

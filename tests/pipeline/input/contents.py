@@ -17,9 +17,9 @@ def batches_of(dataset) -> list[bytes]:
 
 def stored_images(records: str, split: str = "train") -> Counter:
     """How often each image is stored."""
-    return Counter(image.tobytes() for image in load_arrays(records, split)[0].numpy())
+    return Counter(image.tobytes() for image in load_arrays(records, split)[0])
 
 
 def stored_positions(records: str, split: str = "train") -> dict[bytes, int]:
     """The position of each image in the order in which the split is stored."""
-    return {image.tobytes(): n for n, image in enumerate(load_arrays(records, split)[0].numpy())}
+    return {image.tobytes(): n for n, image in enumerate(load_arrays(records, split)[0])}

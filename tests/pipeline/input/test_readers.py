@@ -160,7 +160,7 @@ def test_without_an_end_an_epoch_follows_the_other(write_records, reader):
 @EVERY_READER
 def test_batches_that_are_held_are_not_overwritten(write_records, reader):
     records = write_records({"train": 64}, shards=2)
-    images = load_arrays(records, "train")[0].numpy()
+    images = load_arrays(records, "train")[0]
 
     held = list(make_dataset(records, "train", batch_size=8, training=False, reader=reader, epochs=5))
 

@@ -52,8 +52,8 @@ def test_grad_cam_gives_calibrated_probabilities_and_the_same_heatmaps():
     model = small()
     calibrated = with_calibration(model, 1.5, -0.3)
 
-    _, heatmaps = GradCam(model)(IMAGES, 0.0)
-    probabilities, same_heatmaps = GradCam(calibrated)(IMAGES, 0.0)
+    heatmaps = GradCam(model)(IMAGES, 0.0).heatmap
+    probabilities, same_heatmaps, _ = GradCam(calibrated)(IMAGES, 0.0)
 
     np.testing.assert_allclose(probabilities, calibrated.predict(IMAGES, verbose=0)[:, 0], atol=1e-6)
     np.testing.assert_allclose(same_heatmaps, heatmaps, atol=1e-5)

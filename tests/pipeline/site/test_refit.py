@@ -39,7 +39,7 @@ def test_a_site_gets_a_run_of_its_own(new_run, site):
     assert run.operating_point.threshold == pytest.approx(fitted.threshold.value)
     assert fitted.threshold.low <= fitted.threshold.value <= fitted.threshold.high
     assert run.calibration.fitted_on == f"{sum(fitted.fitted_images.values())} images of {site}"
-    images, labels = (np.asarray(array) for array in load_arrays(site, "test"))
+    images, labels = load_arrays(site, "test")
     rest = ~np.isin([origin["source"] for origin in load_origins(site, "test")], fitted.fitted_on)
     called = predict_probabilities(run.model, images, 16) >= run.operating_point.threshold
     assert fitted.after.sensitivity.value == pytest.approx(called[rest & (labels == 1)].mean())

@@ -53,7 +53,7 @@ def run_and_xrays(request, tmp_path_factory):
             model=ModelConfig(filters=(8, 16, 32), convolutions=1),
         )
     )
-    return runs.load(run), load_arrays(records, "test")[0].numpy()
+    return runs.load(run), load_arrays(records, "test")[0]
 
 
 def page(generator: np.random.Generator) -> np.ndarray:

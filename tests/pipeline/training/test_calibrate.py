@@ -13,7 +13,7 @@ from pipeline.training.calibrate import calibrate
 
 def test_a_run_is_calibrated_on_val(finished_run, records):
     run = runs.load(finished_run)
-    images, labels = (np.asarray(array) for array in load_arrays(records, "val"))
+    images, labels = load_arrays(records, "val")
     uncalibrated = predict_probabilities(without_calibration(run.model), images, 16)
 
     fitted = calibration.fit(labels, uncalibrated, "val", balanced=True)

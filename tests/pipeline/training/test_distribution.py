@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline import runs
@@ -41,6 +40,6 @@ def test_two_devices_train_the_same_run_folder(write_records, tmp_path):
 
     assert len(json.loads((Path(run) / "environment.json").read_text())["devices"]) == 2
     loaded = runs.load(run)
-    images, labels = (np.asarray(array) for array in load_arrays(records, "val"))
+    images, labels = load_arrays(records, "val")
     found = loaded.model.predict(images, verbose=0)[:, 0] >= loaded.operating_point.threshold
     assert (found == labels).mean() > 0.9

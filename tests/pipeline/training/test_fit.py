@@ -41,7 +41,7 @@ def test_a_run_folder_has_what_later_commands_read(finished_run, records):
 
 def test_the_operating_point_reaches_its_target_on_val(finished_run, records):
     loaded = runs.load(finished_run)
-    images, labels = (array.numpy() for array in load_arrays(records, "val"))
+    images, labels = load_arrays(records, "val")
     probabilities = loaded.model.predict(images, verbose=0)[:, 0]
 
     found = probabilities >= loaded.operating_point.threshold

@@ -28,13 +28,21 @@ def test_an_export_of_an_earlier_version_tells_no_lung_area_familiarity_or_warni
 
 @pytest.mark.parametrize("kind", [Prediction, Explanation])
 def test_an_export_of_this_version_tells_them(kind):
-    pictures = {"heatmap": np.zeros((2, 4, 4)), "overlay_bytes": [b"png", b""]}
+    pictures = {"heatmap": np.zeros((2, 4, 4)), "overlay_bytes": [b"png", b""], "evidence": [2.5, -1]}
 
     first, second = kind.from_outputs(NOW | pictures)
 
     assert (first.lung_area, first.familiarity) == (0.4, 0.0)
     assert first.warning == "unlike the training images"
     assert (second.lung_area, second.familiarity, second.warning) == (None, None, "")
+    if kind is Explanation:
+        assert (first.evidence, second.evidence) == (2.5, None)
+
+
+def test_an_explanation_of_an_earlier_version_tells_no_evidence():
+    pictures = {"heatmap": np.zeros((2, 4, 4)), "overlay_bytes": [b"png", b""]}
+
+    assert [answer.evidence for answer in Explanation.from_outputs(EARLIER | pictures)] == [None, None]
 
 
 def test_outputs_of_different_lengths_are_refused():

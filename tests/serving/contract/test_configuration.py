@@ -198,6 +198,7 @@ def test_signatures_share_the_threads_but_no_batch(batching_server, encoded_imag
     assert outputs == {
         "serving_default": ["familiarity", "label", "lung_area", "probability", "valid", "warning"],
         "gradcam": [
+            "evidence",
             "familiarity",
             "heatmap",
             "label",
