@@ -37,7 +37,7 @@ WARNING = "warning"
 HEATMAP = "heatmap"
 """How much each pixel counts as evidence for the label, float32 (batch, side, side), 0 to 1."""
 EVIDENCE = "evidence"
-"""How strong the heatmap is before it is scaled, float32 (batch,), at least 0 units of the logit, or UNKNOWN."""
+"""How strong the heatmap is before it is scaled, float32 (batch,), in units of the logit, or UNKNOWN."""
 OVERLAY_BYTES = "overlay_bytes"
 """PNG file of the heatmap over the image, string (batch,)."""
 

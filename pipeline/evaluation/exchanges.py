@@ -24,6 +24,7 @@ DRAWS = 4
 
 MOST_IMAGES = 2000
 """Of a larger split, regions are exchanged between so many images, evenly spaced."""
+_IMAGES_AT_ONCE = 256
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -110,7 +111,12 @@ def _exchange(
         generator = np.random.default_rng(0)
         for _ in range(DRAWS):
             others = chosen[_draw_others(labels, generator, opposite=opposite)]
-            exchanged = exchange(images[chosen], images[others], region[chosen], match_level=match_level)
+            exchanged = np.empty_like(images[chosen])
+            for begin in range(0, len(chosen), _IMAGES_AT_ONCE):
+                some = slice(begin, begin + _IMAGES_AT_ONCE)
+                exchanged[some] = exchange(
+                    images[chosen[some]], images[others[some]], region[chosen[some]], match_level=match_level
+                )
             after = predict(exchanged)
             flipped[opposite].append([_flipped(before, after, threshold) for threshold in thresholds])
     opposite_class, same_class = (np.mean(flipped[opposite], axis=0) for opposite in (True, False))

@@ -140,9 +140,7 @@ def _percentiles(value: float, drawn: NDArray[np.float64]) -> Interval:
 
 
 def mean_by_patient(values: NDArray[np.float64], patients: NDArray[np.str_], seed: int = 0) -> Interval:
-    """The mean of one value per image, with its percentile bootstrap interval; NaN without images.
-
-    Whole patients are resampled (the cluster bootstrap), as images of one patient are alike.
+    """The mean of one value per image, with its interval as of `bootstrap_by_patient`; NaN without images.
 
     Args:
         values: (images,).
@@ -150,10 +148,7 @@ def mean_by_patient(values: NDArray[np.float64], patients: NDArray[np.str_], see
         seed: seed for the resampling.
     """
     if not len(values):
-        return Interval(math.nan, math.nan, math.nan)
-    _, patient = np.unique(patients, return_inverse=True)
-    sums, counts = np.bincount(patient, values), np.bincount(patient)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(BOOTSTRAP_RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(np.mean(values)), float(low), float(high))
+        return UNDEFINED
+    return bootstrap_by_patient({"mean": lambda times: float(times @ values / times.sum())}, patients, seed)[
+        "mean"
+    ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.input import lung_masks
 from pipeline.input.examples import parse_batches, read_in_order, refusing_damage
 from pipeline.input.stored_split import StoredSplit, open_split
-from tfrecords_builder.records import Split, columns_of
+from tfrecords_builder.records import Split, columns_of, num_packed_bytes
 
 _RECORDS_AT_ONCE = 1024
 _ORIGIN = ("source", "patient", "subtype")
@@ -32,7 +32,7 @@ class Masks:
     def pack(cls, masks: NDArray[np.bool_]) -> "Masks":
         """Packs masks (n, side, side); one that is false everywhere is unknown."""
         flat = masks.reshape(len(masks), -1)
-        known: NDArray[np.bool_] = masks.any(axis=(1, 2))
+        known = np.array([mask.any() for mask in flat], np.bool_)
         return cls(np.packbits(flat, axis=1), known, masks.shape[1])
 
     def __getitem__(self, rows: Any) -> NDArray[np.bool_]:
@@ -113,10 +113,18 @@ def _read_masks(stored: StoredSplit, feature: str) -> tuple[NDArray[np.uint8], N
     def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return lung_masks.from_features(tf.io.parse_example(batch, features)[feature], stored.side)
 
+    num_records, filled = stored.share.num_records, 0
+    packed = np.zeros((num_records, num_packed_bytes(stored.side)), np.uint8)
+    known = np.zeros(num_records, np.bool_)
+    batches = read_in_order(stored).batch(_RECORDS_AT_ONCE).map(parse)
     with refusing_damage(stored.folder):
-        batches = list(read_in_order(stored).batch(_RECORDS_AT_ONCE).map(parse).as_numpy_iterator())
-    packed, known = zip(*batches, strict=True)
-    return np.concatenate(packed), np.concatenate(known)
+        for some_packed, some_known in batches.as_numpy_iterator():
+            end = filled + len(some_known)
+            known[filled:end] = some_known
+            if some_known.any():  # else the zeros stay untouched, and take no memory
+                packed[filled:end] = some_packed
+            filled = end
+    return packed, known
 
 
 def load_lungs(records: str, split: Split) -> Masks:

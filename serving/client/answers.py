@@ -99,7 +99,8 @@ class Explanation(Prediction):
     was not sent."""
     evidence: float | None = None
     """How strong the heatmap is: by how many units of the logit all that counts for the label moves it. The
-    heatmap itself is scaled to a maximum of 1. None if the model does not tell it, or the image is not valid."""
+    heatmap itself is scaled to a maximum of 1. None if the model does not tell it, or the image is not
+    valid."""
     overlay: bytes = dataclasses.field(default=b"", repr=False)
     """PNG file of the heatmap over the image as the model sees it; empty for an image that is not valid."""
 
