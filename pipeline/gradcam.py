@@ -72,8 +72,8 @@ class GradcamConfig:
     Writes one picture for each X-ray: the whole X-ray, and beside it the same X-ray under a heatmap. The
     caption names the evidence: how strong the heatmap is, as the hottest place of a weak one is as bright.
 
-    Prints one line for each X-ray: its label, the probability of pneumonia, the file of the X-ray, the file of
-    the picture, and a warning if no lungs were found or if the X-ray is unlike the training images.
+    Prints one line for each X-ray: its label, the probability of pneumonia, the file of the X-ray, the file
+    of the picture, and a warning if no lungs were found or if the X-ray is unlike the training images.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]

@@ -24,7 +24,7 @@ DRAWS = 4
 
 MOST_IMAGES = 2000
 """Of a larger split, regions are exchanged between so many images, evenly spaced."""
-_IMAGES_AT_ONCE = 256
+_IMAGES_AT_ONCE = 64
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -111,7 +111,7 @@ def _exchange(
         generator = np.random.default_rng(0)
         for _ in range(DRAWS):
             others = chosen[_draw_others(labels, generator, opposite=opposite)]
-            exchanged = np.empty_like(images[chosen])
+            exchanged = np.empty((len(chosen), *images.shape[1:]), np.uint8)
             for begin in range(0, len(chosen), _IMAGES_AT_ONCE):
                 some = slice(begin, begin + _IMAGES_AT_ONCE)
                 exchanged[some] = exchange(

@@ -13,7 +13,7 @@ from pipeline.input.examples import parse_batches, read_in_order, refusing_damag
 from pipeline.input.stored_split import StoredSplit, open_split
 from tfrecords_builder.records import Split, columns_of, num_packed_bytes
 
-_RECORDS_AT_ONCE = 1024
+_RECORDS_AT_ONCE = 256
 _ORIGIN = ("source", "patient", "subtype")
 
 
