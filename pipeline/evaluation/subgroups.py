@@ -126,6 +126,9 @@ def divide(predictions: Predictions, images: NDArray[np.uint8]) -> dict[str, dic
 
 
 def _terciles(values: NDArray[np.floating]) -> dict[str, NDArray[np.bool_]]:
+    """The thirds of the images by a quantity; none if it is the same for all."""
+    if values.min() == values.max():
+        return {}
     tercile = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
     return {name: tercile == number for number, name in enumerate(TERCILES)}
 

@@ -80,6 +80,8 @@ def test_the_originals_aspect_and_size_divide_the_images_where_they_are_known(pr
             list(range(first, first + 40)) for first in (0, 40, 80)
         ]
     assert "original aspect" not in divide(predictions, images)
+    same = dataclasses.replace(predictions, sizes=np.full((120, 2), 224))
+    assert "original aspect" not in divide(same, images)
 
 
 def count(groups: dict[str, Subgroup]) -> dict[str, int]:
