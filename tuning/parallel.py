@@ -48,6 +48,7 @@ MOST_RESTARTS = 20
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_END = 10.0
 _SECONDS_TO_WAIT_FOR_CHIEF = 600.0
+SECONDS_BETWEEN_REMINDERS = 1800.0
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +102,12 @@ def wait_for_chief(path: str) -> None:
 def serve(oracle: object, clock: Clock) -> None:
     """Answers the workers of other machines until all trials have ended or the time is spent."""
     address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
+    reminder = _Reminder(oracle)
     with _serving(oracle, address) as (servicer, _):
         logger.info("waiting for workers at %s", address)
         while not (servicer.stop_triggered and _nobody_works(oracle)):
             oracle._check_consecutive_failures()  # type: ignore[attr-defined]
+            reminder.look(time.monotonic())
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             if clock.seconds_left == 0 and _nobody_works(oracle):
                 return
@@ -216,6 +219,34 @@ def _say_restart(number: int, code: int, restarts: int) -> None:
     if restarts > MOST_RESTARTS:
         raise UserError(f"the workers of the search ended {restarts} times: see the lines above")
     logger.warning("worker %d ended with code %d and is started again", number, code)
+
+
+class _Reminder:
+    """Says which workers a chief waits for when none of them has begun or ended a trial for long.
+
+    A worker on another machine may be lost. Nobody but the user can start it again.
+    """
+
+    def __init__(self, oracle: object) -> None:
+        self._oracle = oracle
+        self._trials: dict[str, str] = {}
+        self._since: float | None = None
+
+    def look(self, now: float) -> None:
+        """Compares with the last look; `now` is in seconds."""
+        ongoing = self._oracle.ongoing_trials  # type: ignore[attr-defined]
+        trials = {worker: trial.trial_id for worker, trial in ongoing.items()}
+        if self._since is None or trials != self._trials:
+            self._trials, self._since = trials, now
+        elif trials and now - self._since >= SECONDS_BETWEEN_REMINDERS:
+            self._since = now
+            logger.warning(
+                "no trial has ended for %.0f min; still under way: %s. If a worker is lost, start it again "
+                "with its KERASTUNER_TUNER_ID, and it goes on; or stop this command and give it again with "
+                "--finish",
+                SECONDS_BETWEEN_REMINDERS / 60,
+                ", ".join(f"trial {trial} of {worker}" for worker, trial in trials.items()),
+            )
 
 
 def _nobody_works(oracle: object) -> bool:

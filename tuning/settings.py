@@ -77,7 +77,7 @@ class SearchConfig(TrainConfig):
     workers: int = 1
     """Number of processes that train trials at the same time, at least 0. Each gets its share of the cores,
     and a GPU of its own where there are several. If a process runs out of memory, only its trial fails. With
-    0 there is no extra process: the search itself trains."""
+    0 there is no extra process: the search itself trains, and each trial uses all GPUs of the machine."""
     finalists: int = 1
     """Number of the best combinations that are trained in full before the best one is chosen, at least 1."""
     seeds: int = 1

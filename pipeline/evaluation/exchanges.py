@@ -166,5 +166,5 @@ def exchange(
 def measure_part(subject: Subject) -> Part:
     """The figures, without pictures."""
     some = subject.sample(MOST_IMAGES)
-    figures = measure(some.predictions, some.images, some.lungs[:], some.lungs.known, subject.predict)
+    figures = measure(some.predictions, some.images[:], some.lungs[:], some.lungs.known, subject.predict)
     return Part("exchanges", figures)

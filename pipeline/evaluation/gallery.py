@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.predictions import Predictions
 from pipeline.explanation import overlay
+from pipeline.input.arrays import Images
 from tfrecords_builder.records import PNEUMONIA
 
 MISTAKES_SHOWN = 12
@@ -62,7 +63,7 @@ def choose(predictions: Predictions) -> dict[str, list[int]]:
 def show(
     predictions: Predictions,
     chosen: dict[str, list[int]],
-    images: NDArray[np.uint8],
+    images: Images,
     heatmaps: dict[int, Heatmap],
 ) -> tuple[dict[str, list[ShownImage]], dict[str, bytes]]:
     """Draws the images that were chosen.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.predictions import Predictions
-from pipeline.input.arrays import Masks
+from pipeline.input.arrays import Images, Masks
 from pipeline.model import predict_probabilities
 from pipeline.runs import Run
 from tfrecords_builder.manifest import Manifest
@@ -24,7 +24,7 @@ class Subject:
     """What is measured: a run, the images of a split, and what the run predicts for them."""
 
     run: Run
-    images: NDArray[np.uint8]
+    images: Images
     """(n, side, side, 1), 0 to 255, in the order of the predictions."""
     predictions: Predictions
     batch_size: int

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.input.arrays import Masks, load_arrays, load_details, load_origins
+from pipeline.input.arrays import Images, Masks, load_details, load_images, load_origins
 from pipeline.runs import Run
 from pipeline.suitability.assessment import UNKNOWN, Assessment, Assessor
 from tfrecords_builder import storage
@@ -122,7 +122,7 @@ def _text(share: float) -> str:
 
 def predict_split(
     run: Run, records: str, split: Split, batch_size: int
-) -> tuple[Predictions, NDArray[np.uint8], Masks | None]:
+) -> tuple[Predictions, Images, Masks | None]:
     """Predicts a whole split.
 
     Args:
@@ -132,13 +132,13 @@ def predict_split(
         batch_size: images that the model computes at once. The predictions do not depend on it.
 
     Returns:
-        The predictions, the images uint8 (n, side, side, 1), 0 to 255, in the same order, and masks of the
-        lesions that the records tell, or None.
+        The predictions, the images in the same order, and masks of the lesions that the records tell, or
+        None.
 
     Raises:
         UserError: if the folder has no such records.
     """
-    images, labels = load_arrays(records, split)
+    images, labels = load_images(records, split)
     origins, details = load_origins(records, split), load_details(records, split)
     probabilities, assessment = _predict_and_assess(run, images, batch_size)
     predictions = Predictions(
@@ -158,9 +158,7 @@ def predict_split(
     return predictions, images, details.lesions
 
 
-def _predict_and_assess(
-    run: Run, images: NDArray[np.uint8], batch_size: int
-) -> tuple[NDArray[np.float32], Assessment]:
+def _predict_and_assess(run: Run, images: Images, batch_size: int) -> tuple[NDArray[np.float32], Assessment]:
     """The probabilities of pneumonia (n,), and the assessment of all images without their lungs."""
     assess = tf.function(Assessor(run.model, run.reference, run.model.outputs[0]))
     begins = range(0, len(images), batch_size)

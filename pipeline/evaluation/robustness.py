@@ -70,4 +70,4 @@ def _figures(predictions: Predictions) -> AfterChange:
 def measure_part(subject: Subject) -> Part:
     """The figures, without pictures."""
     some = subject.sample(MOST_IMAGES)
-    return Part("robustness", measure(some.predictions, some.images, subject.predict))
+    return Part("robustness", measure(some.predictions, some.images[:], subject.predict))

@@ -22,6 +22,7 @@ from pipeline.evaluation.intervals import (
 )
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
+from pipeline.input.arrays import Images
 from tfrecords_builder.records import PNEUMONIA
 
 SIGNIFICANCE = 0.05
@@ -83,7 +84,7 @@ class Subgroups:
     """Columns of the table with too many different values that are no numbers."""
 
 
-def measure(predictions: Predictions, images: NDArray[np.uint8]) -> Subgroups:
+def measure(predictions: Predictions, images: Images) -> Subgroups:
     """Measures all groups.
 
     Args:
@@ -106,7 +107,7 @@ def measure(predictions: Predictions, images: NDArray[np.uint8]) -> Subgroups:
     )
 
 
-def divide(predictions: Predictions, images: NDArray[np.uint8]) -> dict[str, dict[str, NDArray[np.bool_]]]:
+def divide(predictions: Predictions, images: Images) -> dict[str, dict[str, NDArray[np.bool_]]]:
     """Which images are in each group, (n,), by what they are divided by and by the name of the group."""
     subtypes, warned = np.array(predictions.subtypes), np.array(predictions.warnings) != ""
     groups = {"subtype": {str(subtype): subtypes == subtype for subtype in np.unique(subtypes) if subtype}}

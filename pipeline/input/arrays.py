@@ -1,7 +1,7 @@
 """Whole splits in memory: the images and labels of all records, and where each record came from."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 
 from pipeline.input import lung_masks
 from pipeline.input.examples import parse_batches, read_in_order, refusing_damage
+from pipeline.input.images_on_disk import ImagesOnDisk
 from pipeline.input.stored_split import StoredSplit, open_split
 from tfrecords_builder.records import Split, columns_of, num_packed_bytes
 
 _RECORDS_AT_ONCE = 256
+IN_MEMORY = 256 << 20
+"""Bytes of the images of a split that are kept in memory for an evaluation, at most: 256 MiB."""
 _ORIGIN = ("source", "patient", "subtype")
+
+
+Images = NDArray[np.uint8] | ImagesOnDisk
+"""Images (n, side, side, 1), 0 to 255."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +82,24 @@ def load_arrays(records: str, split: Split) -> tuple[NDArray[np.uint8], NDArray[
     return read_arrays(open_split(records, split, batch_size=1))
 
 
+def load_images(records: str, split: Split) -> tuple[Images, NDArray[np.float32]]:
+    """Loads what `load_arrays` loads; the images of a split above IN_MEMORY are kept in a temporary file.
+
+    Raises:
+        UserError: if the folder has no such records, or a shard is missing or damaged.
+        OSError: if there is no space for them.
+    """
+    stored = open_split(records, split, batch_size=1)
+    if stored.share.num_records * stored.side**2 <= IN_MEMORY:
+        return read_arrays(stored)
+    images, labels = ImagesOnDisk(stored.side), []
+    with refusing_damage(stored.folder):
+        for some_images, some_labels in _read_batches(stored):
+            images.append(some_images)
+            labels.append(some_labels)
+    return images, np.concatenate(labels)
+
+
 def read_arrays(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Reads the records of this host into arrays of the shapes that `load_arrays` returns.
 
@@ -83,14 +108,18 @@ def read_arrays(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.floa
     """
     num_records, side = stored.share.num_records, stored.side
     images, labels = np.empty((num_records, side, side, 1), np.uint8), np.empty(num_records, np.float32)
-    batches = parse_batches(read_in_order(stored).batch(_RECORDS_AT_ONCE), stored)
     filled = 0
     with refusing_damage(stored.folder):
-        for some_images, some_labels in batches.as_numpy_iterator():
+        for some_images, some_labels in _read_batches(stored):
             end = filled + len(some_labels)
             images[filled:end], labels[filled:end] = some_images, some_labels
             filled = end
     return images, labels
+
+
+def _read_batches(stored: StoredSplit) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    dataset = parse_batches(read_in_order(stored).batch(_RECORDS_AT_ONCE), stored)
+    return dataset.as_numpy_iterator()
 
 
 def read_lungs(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,53 @@ OPTIONS = (
     *("--fix", "model.blocks=3", "model.first_filters=8"),
 )
 SECONDS = 600
+
+
+def test_a_chief_says_which_workers_it_waits_for(caplog):
+    oracle = SimpleNamespace(ongoing_trials={"worker1": SimpleNamespace(trial_id="0007")})
+    reminder, long = parallel._Reminder(oracle), parallel.SECONDS_BETWEEN_REMINDERS
+
+    reminder.look(0)
+    reminder.look(long - 1)
+    assert not caplog.messages
+    reminder.look(long)
+    (message,) = caplog.messages
+    assert "trial 0007 of worker1" in message
+    assert "--finish" in message
+
+    oracle.ongoing_trials = {"worker1": SimpleNamespace(trial_id="0008")}
+    reminder.look(long + 1)
+    reminder.look(2 * long)
+    oracle.ongoing_trials = {}
+    reminder.look(4 * long)
+    reminder.look(6 * long)
+    assert len(caplog.messages) == 1
+
+
+ON_TWO_DEVICES = """
+import sys
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tuning.architecture_search import search
+from tuning.settings import SearchConfig
+
+records, run = sys.argv[1:]
+search(SearchConfig(records, run, tuner="random", space="small", max_trials=1, trial_epochs=1, epochs=1,
+                    batch_size=16, precision="float32", workers=0))
+"""
+
+
+@pytest.mark.slow
+def test_without_a_worker_each_trial_uses_all_devices(records, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", ON_TWO_DEVICES, records, str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    (environment,) = run.glob("search/trials/*/environment.json")
+    assert len(json.loads(environment.read_text())["devices"]) == 2
 
 
 def start(records, run, *options, **environment) -> subprocess.Popen:

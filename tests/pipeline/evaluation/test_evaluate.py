@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline import runs
 from pipeline.evaluation.evaluate import evaluate, name_of
+from pipeline.input import arrays
 from pipeline.input.arrays import load_arrays
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
@@ -71,6 +72,17 @@ def test_the_page_needs_no_file_beside_it_and_says_that_it_is_no_medical_device(
     assert {path.name for path in folder.glob("*.png")} == evaluation.pictures.keys()
     assert evaluation.pictures.keys() > FIXED_PICTURES
     assert all(cv2.imread(str(folder / name)) is not None for name in evaluation.pictures)
+
+
+def test_a_large_split_is_evaluated_from_disk_to_the_same_figures(
+    evaluation, finished_run, records, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(arrays, "IN_MEMORY", 1000)
+    run = shutil.copytree(finished_run, tmp_path / "run")
+
+    from_disk = evaluate(str(run), records)
+
+    assert dict(numbers(from_disk.metrics)) == pytest.approx(dict(numbers(evaluation.metrics)), abs=1e-5)
 
 
 def test_pictures_of_an_evaluation_before_are_removed(finished_run, records, tmp_path):
