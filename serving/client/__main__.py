@@ -20,7 +20,7 @@ from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import EXIT_USER_ERROR, run
 from tfrecords_builder.cli.options import optional
 from tfrecords_builder.cli.progress import progress
-from tfrecords_builder.decoding.formats import FORMATS, expected
+from tfrecords_builder.decoding.formats import DICOM, FORMATS, expected
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.source.passed_over import PassedOver
 
@@ -41,7 +41,8 @@ class ClientConfig(ServerOptions):
         tyro.conf.arg(
             metavar="IMAGE",
             help_behavior_hint="(at least one)",
-            help=f"X-rays: {expected(FORMATS)} files, or folders that contain such files at any depth.",
+            help=f"X-rays: {expected(FORMATS)} files, {DICOM} files if the extra `dicom` is installed, or "
+            "folders that contain such files at any depth.",
         ),
     ]
     overlay: Annotated[str | None, optional("DIR")] = None
@@ -49,10 +50,10 @@ class ClientConfig(ServerOptions):
     evidence for the answer. A folder that holds other files than overlays is refused."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write JSON instead of a table: one object a line, each as soon as the answer arrives. An image that
-    could not be read or decoded has the probability null."""
+    could not be read or decoded has the probability null. Not together with --csv."""
     csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write CSV instead of a table: one line for each image, as soon as the answer arrives. The cell of the
-    probability is empty for an image that could not be read or decoded."""
+    probability is empty for an image that could not be read or decoded. Not together with --json."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,7 +97,9 @@ def _find_images(config: ClientConfig) -> list[str]:
     remark = str(passed_over)
     if not files:
         places = ", ".join(map(repr, config.images))
-        raise UserError(f"no {expected(FORMATS)} file in {places}" + (f" ({remark})" if remark else ""))
+        raise UserError(
+            f"no {expected((*FORMATS, DICOM))} file in {places}" + (f" ({remark})" if remark else "")
+        )
     if remark:
         logger.warning("%s", remark)
     return files

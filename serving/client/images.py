@@ -1,4 +1,9 @@
-"""Finds image files, loads them, and groups them into batches."""
+"""Finds image files, loads them, and groups them into batches.
+
+Servers read no DICOM. The builder's own decoder reads it here, and what is sent is a PNG file of its gray
+levels, which is lossless. So the served answer is that about the built record, and nothing that DICOM says of
+the patient leaves this machine.
+"""
 
 import dataclasses
 import errno
@@ -8,7 +13,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from tfrecords_builder.decoding import FORMATS, SUFFIXES, UnreadableImage, read_header
+from tfrecords_builder.decoding import (
+    BEGINNING_BYTES,
+    DICOM,
+    FORMATS,
+    SUFFIXES,
+    UnreadableImage,
+    decode,
+    read_header,
+    recognize,
+)
+from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import SYSTEM_FILES
 from tfrecords_builder.source.beginnings import format_of
 from tfrecords_builder.source.images import read_image
@@ -17,6 +32,7 @@ from tfrecords_builder.source.walk import READ_ALREADY, File, files_below
 
 EncodedOrPath = bytes | str | os.PathLike[str]
 """An image file: its content, or its path."""
+_FAST_COMPRESSION = 1  # level of zlib, 1 to 9
 ImageT = TypeVar("ImageT", bound=EncodedOrPath)
 
 
@@ -27,7 +43,7 @@ class LoadedImage(Generic[ImageT]):
     image: ImageT
     """The image as the caller gave it."""
     encoded: bytes = b""
-    """The content of its file; empty if it will not be sent."""
+    """The content of its file, or a PNG file of a DICOM image; empty if it will not be sent."""
     problem: str = ""
     """Why it will not be sent; empty if it is ready."""
 
@@ -69,7 +85,7 @@ def _images_below(folder: str, passed_over: PassedOver) -> Iterator[str]:
         if name.startswith(".") or SYSTEM_FILES.fullmatch(name):
             continue
         image_format = format_of(path)
-        if image_format in FORMATS or name.lower().endswith(SUFFIXES):
+        if image_format in (*FORMATS, DICOM) or name.lower().endswith(SUFFIXES):
             yield path
         elif image_format is not None:
             passed_over.add(image_format, path)
@@ -79,12 +95,27 @@ def load(image: ImageT) -> LoadedImage[ImageT]:
     """Loads an image and checks its header, so that the client sends nothing that every server refuses."""
     try:
         encoded = image if isinstance(image, bytes) else _content(image)
+        if recognize(encoded[:BEGINNING_BYTES]) == DICOM:
+            encoded = _as_png(encoded)
         read_header(encoded)
     except OSError as error:
         return LoadedImage(image, problem=f"cannot be read: {error.strerror}")
-    except UnreadableImage as error:
+    except (UnreadableImage, UserError) as error:  # UserError: the extra `dicom` is not installed
         return LoadedImage(image, problem=str(error))
     return LoadedImage(image, encoded)
+
+
+def _as_png(dicom: bytes) -> bytes:
+    """A PNG file of what the builder reads from a DICOM file.
+
+    Raises:
+        UnreadableImage: if the file is damaged, or no X-ray.
+        UserError: if pydicom (extra `dicom`) is not installed.
+    """
+    import cv2
+
+    pixels = decode(dicom)
+    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, _FAST_COMPRESSION])[1].tobytes()
 
 
 def _content(path: str | os.PathLike[str]) -> bytes:

@@ -25,17 +25,17 @@ class ServerOptions:
     version: Annotated[int | None, optional("N")] = None
     """Number of the version that answers. By default, the highest one that the server has loaded."""
     label: Annotated[str | None, optional("LABEL")] = None
-    """Label of the version that answers, instead of its number, for example `stable`. The server's
-    configuration gives versions their labels."""
+    """Label of the version that answers, instead of its number, for example `stable`; not together with
+    --version. The server's configuration gives versions their labels."""
     batch_size: int = Limits.batch_size
-    """Maximum number of images in a request."""
+    """Maximum number of images in a request, at least 1."""
     in_flight: int = Limits.in_flight
-    """Maximum number of requests that are sent at the same time."""
+    """Maximum number of requests that are sent at the same time, at least 1."""
     deadline: float = Limits.deadline
-    """Seconds until each attempt of a request must be answered."""
+    """Seconds, above 0, to wait for the answer to each attempt of a request. After that, it has failed."""
     retries: int = Limits.retries
-    """Maximum number of times that a request is sent again if the server is busy or restarting. The pauses
-    between the attempts grow."""
+    """Maximum number of times, at least 0, that a request is sent again if the server is busy or restarting.
+    The pauses between the attempts grow up to 5 seconds."""
     tls: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Encrypt the connection with TLS. Each of --tls-ca, --tls-certificate and --tls-key switches this on."""
     tls_ca: Annotated[str | None, optional("FILE")] = None

@@ -45,28 +45,29 @@ class LoadConfig:
     signature: Literal["serving_default", "gradcam"] = "serving_default"
     """Function of the model to call: `serving_default` predicts, `gradcam` predicts and explains."""
     clients: int = 32
-    """Number of clients. Each has its own connection, and waits for an answer before it sends again."""
+    """Number of clients, at least 1. Each has its own connection, and waits for an answer before it sends
+    again."""
     seconds: float = 30.0
-    """Seconds during which requests are sent."""
-    rate: Annotated[float | None, optional("FLOAT")] = None
-    """Number of requests that all clients together send per second, at random times. By default, each client
-    sends again as soon as it is answered."""
+    """Seconds, above 0, during which requests are sent."""
+    rate: Annotated[float | None, optional("REQUESTS")] = None
+    """Number of requests, above 0, that all clients together send per second, at random times. By default,
+    each client sends again as soon as it is answered."""
     batch_size: int = 1
-    """Number of images in a request."""
+    """Number of images in a request, at least 1."""
     sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIZE [SIZE ...]")] = DEFAULT_SIZES
-    """Sizes of the synthetic X-rays that are sent: WIDTHxHEIGHT in pixels, or WIDTHxHEIGHT:SHARE. With
-    `96x96:3 64x64:1`, three in four images have 96x96 pixels."""
+    """Sizes of the synthetic X-rays that are sent: WIDTHxHEIGHT, each 32 to 8192 pixels, or
+    WIDTHxHEIGHT:SHARE with a whole number. With `96x96:3 64x64:1`, three in four images have 96x96 pixels."""
     images: Annotated[
         str | None,
         optional("DIR", help=f"Folder of {expected(FORMATS)} files to send instead of synthetic X-rays."),
     ] = None
     deadline: float = 60.0
-    """Seconds until each request must be answered."""
+    """Seconds, above 0, to wait for the answer to each request. After that, the request failed."""
     export: Annotated[str | None, optional("MODELS")] = None
     """Folder of exported models. If it is given, the highest version of the model is timed in this process,
     without a server, before and after the load test. This shows how fast this machine can be at best."""
     bare_batch_size: int = 32
-    """Number of images in a batch when the model is timed without a server (see --export)."""
+    """Number of images in a batch when the model is timed without a server (see --export), at least 1."""
     bare_seconds: float = 10.0
     """Seconds that each of the two timings without a server takes (see --export)."""
     server_pid: Annotated[int | None, optional("PID")] = None

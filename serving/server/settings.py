@@ -22,20 +22,20 @@ class ServerSettings:
 
     models: Annotated[tyro.conf.Positional[str | None], optional("[MODELS]")] = None
     """Folder of models that `python -m serving.export` has written; a path or a URL. The highest version of
-    each model is served. Leave MODELS out if you give --model-config-file."""
+    each model is served. Either MODELS or --model-config-file is needed."""
     host: str = LOCAL_HOST
     """Address to listen at. 0.0.0.0 accepts connections from other machines."""
     grpc_port: int = GRPC_PORT
-    """Port of the gRPC API; 0 for any free port."""
+    """Port of the gRPC API, 1 to 65535; 0 for any free port."""
     rest_port: int = REST_PORT
-    """Port of the REST API; 0 for any free port."""
+    """Port of the REST API, 1 to 65535; 0 for any free port."""
     model_config_file: Annotated[str | None, optional("FILE")] = None
     """File that says which models, versions and labels are served, instead of MODELS: a ModelServerConfig of
     TensorFlow Serving, as text."""
     model_config_file_poll_wait_seconds: float = 0.0
     """Seconds between two readings of --model-config-file; 0 to read it only once."""
     file_system_poll_wait_seconds: float = 1.0
-    """Seconds between two searches for new versions in the folders of the models."""
+    """Seconds, above 0, between two searches for new versions in the folders of the models."""
     allow_version_labels_for_unavailable_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Allow --model-config-file to give a new label to a version that is not loaded yet. This is
     needed if the file has labels when the server starts."""

@@ -87,7 +87,7 @@ def test_the_first_bytes_tell_the_formats_that_are_read():
 
 
 def test_dicom_is_not_for_the_served_model():
-    with pytest.raises(UnreadableImage, match="DICOM is read by the builder only: convert the image to PNG"):
+    with pytest.raises(UnreadableImage, match="DICOM is read by the builder and the client only: convert"):
         read_header(bytes(128) + b"DICM")
 
 

@@ -25,7 +25,7 @@ def read_header(encoded: bytes) -> Header:
     if name in _READERS:
         return _READERS[name](encoded)
     if name == DICOM:
-        raise UnreadableImage("DICOM is read by the builder only: convert the image to PNG")
+        raise UnreadableImage("DICOM is read by the builder and the client only: convert the image to PNG")
     if name is not None:
         raise UnreadableImage(f"{name} is not read: convert the image to PNG")
     raise UnreadableImage(
