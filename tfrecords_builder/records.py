@@ -8,7 +8,7 @@
 | `source`  | bytes | path relative to the source folder                                               |
 | `subtype` | bytes | `bacteria`, `virus` or empty                                                     |
 | `sha256`  | bytes | digest of the original file, in hexadecimal                                      |
-| `lungs`   | bytes | lungs in the same crop: packed bits of the mask (see `pack_mask`); empty where  |
+| `lungs`   | bytes | lungs in the same crop: packed bits of the mask (see `pack_mask`); empty where   |
 |           |       | unknown. Records that were built without masks do not have the feature           |
 | `lesions` | bytes | boxes of lesions that a table names, as a mask packed like `lungs`; empty where  |
 |           |       | there are none. Only in records that were built with `--table.box`               |
