@@ -396,7 +396,9 @@ def test_the_help_names_every_format_that_is_sent(module):
 def test_a_folder_without_images(tmp_path):
     done = call(tmp_path)
     assert done.returncode == 2
-    assert done.stderr == (f"python -m serving.client: no JPEG, PNG, BMP or GIF file in {str(tmp_path)!r}\n")
+    assert done.stderr == (
+        f"python -m serving.client: no JPEG, PNG, BMP, GIF or DICOM file in {str(tmp_path)!r}\n"
+    )
 
 
 def test_no_server(unused_address, folder):

@@ -12,7 +12,7 @@ CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
     ("verb", "signature", "message"),
     [
         ("classify", "serving_default", "Expected one or two output Tensors, found 6"),
-        ("classify", "gradcam", "Expected one or two output Tensors, found 8"),
+        ("classify", "gradcam", "Expected one or two output Tensors, found 9"),
         ("classify", "pixels", "No classification inputs found in SignatureDef: "),
         ("regress", "serving_default", "Expected one output Tensor."),
         ("classify", "none", "No signature was found with the name: none"),
