@@ -21,8 +21,8 @@ class EvaluateConfig:
     Prints the main figures. Writes to RUN/evaluation/NAME-SPLIT/: report.html (a page with all figures and
     pictures), metrics.json (all figures), predictions.csv (one row for each image), model_card.md (for a
     model hub), and the pictures as PNG files. Images of a large split are kept in a temporary file, in the
-    folder that TMPDIR names. The records may be others than those that the model was
-    trained with, for example of another hospital.
+    folder that TMPDIR names. The records may be others than those that the model was trained with, for
+    example of another hospital.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]

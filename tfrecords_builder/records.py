@@ -22,8 +22,8 @@ Shards are named `<split>-00000-of-00016.tfrecord`.
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ Split = Literal["train", "val", "test"]
 Encoding = Literal["raw", "jpeg", "png"]
 LungMasks = Literal["none", "auto", "masks"]
 """Where lung masks come from: nowhere, from the lung finder, or from a folder of masks."""
+
+ReadT = TypeVar("ReadT")
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
@@ -154,14 +156,18 @@ def deserialize(serialized: bytes) -> Record:
         name: value(name).decode("utf-8", "surrogateescape")
         for name in ("patient", "source", "subtype", "sha256")
     }
+
+    def if_there(name: str, read: Callable[[str], ReadT]) -> ReadT | None:
+        return read(name) if name in features else None
+
     return Record(
         image=value("image"),
         label=whole_number("label"),
-        lungs=value("lungs") if "lungs" in features else None,
-        lesions=value("lesions") if "lesions" in features else None,
-        width=whole_number("width") if "width" in features else None,
-        height=whole_number("height") if "height" in features else None,
-        columns=columns_of(value("columns")) if "columns" in features else None,
+        lungs=if_there("lungs", value),
+        lesions=if_there("lesions", value),
+        width=if_there("width", whole_number),
+        height=if_there("height", whole_number),
+        columns=if_there("columns", lambda name: columns_of(value(name))),
         **text,
     )
 

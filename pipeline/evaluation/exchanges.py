@@ -22,8 +22,6 @@ BORDER = 0.1
 DRAWS = 4
 """How often the other image is drawn anew for every image; the figures are means."""
 
-MOST_IMAGES = 2000
-"""Of a larger split, regions are exchanged between so many images, evenly spaced."""
 _IMAGES_AT_ONCE = 64
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -165,6 +163,6 @@ def exchange(
 
 def measure_part(subject: Subject) -> Part:
     """The figures, without pictures."""
-    some = subject.sample(MOST_IMAGES)
+    some = subject.sample(subject.MOST_CHANGED)
     figures = measure(some.predictions, some.images[:], some.lungs[:], some.lungs.known, subject.predict)
     return Part("exchanges", figures)

@@ -149,6 +149,5 @@ def mean_by_patient(values: NDArray[np.float64], patients: NDArray[np.str_], see
     """
     if not len(values):
         return UNDEFINED
-    return bootstrap_by_patient({"mean": lambda times: float(times @ values / times.sum())}, patients, seed)[
-        "mean"
-    ]
+    mean = {"mean": lambda times: float(times @ values / times.sum())}
+    return bootstrap_by_patient(mean, patients, seed)["mean"]

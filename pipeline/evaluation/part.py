@@ -7,7 +7,7 @@ page is the template beside it, `<module>.html.jinja`, which sees `subject` and 
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from tfrecords_builder.manifest import Manifest
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subject:
     """What is measured: a run, the images of a split, and what the run predicts for them."""
+
+    MOST_CHANGED: ClassVar[int] = 2000
+    """Of a larger split, at most so many images are changed and predicted again."""
 
     run: Run
     images: Images

@@ -18,8 +18,6 @@ from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.records import PNEUMONIA
 
 UNCHANGED = "as it is"
-MOST_IMAGES = 2000
-"""Of a larger split, so many images are changed, evenly spaced."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,5 +67,5 @@ def _figures(predictions: Predictions) -> AfterChange:
 
 def measure_part(subject: Subject) -> Part:
     """The figures, without pictures."""
-    some = subject.sample(MOST_IMAGES)
+    some = subject.sample(subject.MOST_CHANGED)
     return Part("robustness", measure(some.predictions, some.images[:], subject.predict))

@@ -103,7 +103,7 @@ def measure(predictions: Predictions, images: Images) -> Subgroups:
             }
             for kind, masks in groups.items()
         },
-        tuple(name for name, cells in predictions.columns.items() if not _divide_column(cells)),
+        tuple(name for name in predictions.columns if _column_kind(name) not in groups),
     )
 
 
@@ -111,14 +111,14 @@ def divide(predictions: Predictions, images: Images) -> dict[str, dict[str, NDAr
     """Which images are in each group, (n,), by what they are divided by and by the name of the group."""
     subtypes, warned = np.array(predictions.subtypes), np.array(predictions.warnings) != ""
     groups = {"subtype": {str(subtype): subtypes == subtype for subtype in np.unique(subtypes) if subtype}}
-    for name, quantity in QUANTITIES.items():
-        groups[name] = _terciles(np.array([quantity(image) for image in images]))
+    measured = np.array([[quantity(image) for quantity in QUANTITIES.values()] for image in images])
+    groups |= {name: _terciles(values) for name, values in zip(QUANTITIES, measured.T, strict=True)}
     if predictions.sizes.all():
         width, height = predictions.sizes.T
         groups["original aspect"] = _terciles(width / height)
         groups["original pixels"] = _terciles(width * height)
     groups["warning"] = {"warned": warned, "not warned": ~warned}
-    groups |= {f"column {name}": _divide_column(cells) for name, cells in predictions.columns.items()}
+    groups |= {_column_kind(name): _divide_column(cells) for name, cells in predictions.columns.items()}
     return {
         kind: {name: mask for name, mask in masks.items() if mask.any()}
         for kind, masks in groups.items()
@@ -132,6 +132,11 @@ def _terciles(values: NDArray[np.floating]) -> dict[str, NDArray[np.bool_]]:
         return {}
     tercile = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
     return {name: tercile == number for number, name in enumerate(TERCILES)}
+
+
+def _column_kind(name: str) -> str:
+    """What images are divided by if it is a column of the table."""
+    return f"column {name}"
 
 
 def _divide_column(cells: Sequence[str]) -> dict[str, NDArray[np.bool_]]:

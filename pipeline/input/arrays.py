@@ -1,4 +1,4 @@
-"""Whole splits in memory: the images and labels of all records, and where each record came from."""
+"""Whole splits: the images and labels of all records, and what else each record tells."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -132,15 +132,10 @@ def read_lungs(stored: StoredSplit) -> tuple[NDArray[np.uint8], NDArray[np.bool_
     Raises:
         UserError: if a shard is damaged.
     """
-    return _read_masks(stored, "lungs")
-
-
-def _read_masks(stored: StoredSplit, feature: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The packed masks of one feature (records, bytes), and whether each record has one (records,)."""
-    features = {feature: tf.io.FixedLenFeature([], tf.string, default_value="")}
+    features = {"lungs": tf.io.FixedLenFeature([], tf.string, default_value="")}
 
     def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return lung_masks.from_features(tf.io.parse_example(batch, features)[feature], stored.side)
+        return lung_masks.from_features(tf.io.parse_example(batch, features)["lungs"], stored.side)
 
     num_records, filled = stored.share.num_records, 0
     packed = np.zeros((num_records, num_packed_bytes(stored.side)), np.uint8)
@@ -149,9 +144,7 @@ def _read_masks(stored: StoredSplit, feature: str) -> tuple[NDArray[np.uint8], N
     with refusing_damage(stored.folder):
         for some_packed, some_known in batches.as_numpy_iterator():
             end = filled + len(some_known)
-            known[filled:end] = some_known
-            if some_known.any():  # else the zeros stay untouched, and take no memory
-                packed[filled:end] = some_packed
+            packed[filled:end], known[filled:end] = some_packed, some_known
             filled = end
     return packed, known
 
@@ -207,16 +200,23 @@ def load_details(records: str, split: Split) -> Details:
     """
     stored = open_split(records, split, batch_size=1)
     features = {name: tf.io.FixedLenFeature([], tf.int64, default_value=0) for name in ("width", "height")}
-    features["columns"] = tf.io.FixedLenFeature([], tf.string, default_value="")
+    features |= {
+        name: tf.io.FixedLenFeature([], tf.string, default_value="") for name in ("columns", "lesions")
+    }
     batches = read_in_order(stored).batch(_RECORDS_AT_ONCE)
     with refusing_damage(records):
         parsed = [tf.io.parse_example(batch, features) for batch in batches]
     cells = [columns_of(text) for batch in parsed for text in batch["columns"].numpy()]
     names = sorted({name for of_image in cells for name in of_image})
-    lesions = Masks(*_read_masks(stored, "lesions"), stored.side)
+    lesions = tf.concat([batch["lesions"] for batch in parsed], axis=0)
     return Details(
         widths=np.concatenate([batch["width"].numpy() for batch in parsed]),
         heights=np.concatenate([batch["height"].numpy() for batch in parsed]),
         columns={name: tuple(of_image.get(name, "") for of_image in cells) for name in names},
-        lesions=lesions if lesions.known.any() else None,
+        lesions=_masks_of(lesions, stored.side) if any(lesions.numpy()) else None,
     )
+
+
+def _masks_of(feature: tf.Tensor, side: int) -> Masks:
+    packed, known = lung_masks.from_features(feature, side)
+    return Masks(packed.numpy(), known.numpy(), side)

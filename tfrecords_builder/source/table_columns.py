@@ -68,8 +68,9 @@ def resolve_columns(file: str, names: Sequence[str], options: TableOptions) -> C
         keep=options.keep,
         box=options.box,
     )
-    options_of = [(field, getattr(columns, field)) for field in ("path", "patient", "split", "subtype")]
-    options_of += [("label", columns.labels[0]), *(("more-labels", name) for name in columns.labels[1:])]
+    options_of = [("path", columns.path), ("label", columns.labels[0])]
+    options_of += [(field, getattr(columns, field)) for field in ("patient", "split", "subtype")]
+    options_of += [("more-labels", name) for name in columns.labels[1:]]
     options_of += [(field, name) for field in ("keep", "box") for name in getattr(columns, field)]
     for field, name in options_of:
         if name and name not in names:
