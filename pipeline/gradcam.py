@@ -43,7 +43,7 @@ def gradcam(model: "Run | keras.Model", images: Any, *, threshold: float | None 
     """
     import tensorflow as tf
 
-    from pipeline.explanation import GradCam
+    from pipeline.explanation.gradcam import GradCam
     from pipeline.runs import Run
 
     if threshold is None:
@@ -101,7 +101,8 @@ def main(config: GradcamConfig) -> None:
     import tensorflow as tf
 
     from pipeline import runs
-    from pipeline.explanation import Explainer, side_by_side
+    from pipeline.explanation.explainer import Explainer
+    from pipeline.explanation.pictures import caption, side_by_side
     from tfrecords_builder.records import CLASS_NAMES
 
     refuse_unknown_files(config.output, PICTURES)
@@ -115,22 +116,16 @@ def main(config: GradcamConfig) -> None:
         probability = float(explained.probability[0])
         warning = explained.assessment.warning.numpy()[0].decode()
         label = CLASS_NAMES[int(probability >= threshold)]
-        evidence = float(explained.evidence[0])
-        caption = (
-            f"{label}  probability {probability:.3f}, threshold {threshold:.3f}, evidence {evidence:.1f}"
-        )
-        if warning:
-            caption += f"  WARNING: {warning}"
         lungs = explained.assessment.lungs
         picture = side_by_side(
             xray,
             explained.heatmap[0].numpy(),
-            loaded.preprocessing,
-            caption,
+            loaded.preprocessing.region,
+            caption(label, probability, threshold, evidence=float(explained.evidence[0]), warning=warning),
             None if lungs is None else lungs[0, ..., 0].numpy(),
         )
         target = storage.join(config.output, f"{number:04d}-{storage.shortened(Path(path).stem)}.png")
-        storage.write(target, sign_png(cv2.imencode(".png", picture)[1].tobytes()))
+        storage.write(target, sign_png(cv2.imencode(".png", picture[..., ::-1])[1].tobytes()))
         print(f"{label}\t{probability:.4f}\t{path}\t{target}\t{warning}".rstrip())  # noqa: T201
 
 

@@ -34,10 +34,18 @@ FAMILIARITY = "familiarity"
 UNKNOWN."""
 WARNING = "warning"
 """Why the model should not be asked about the image, string (batch,); empty if nothing was noticed."""
+THRESHOLD = "threshold"
+"""Probability from which the label is PNEUMONIA, float32 (batch,): the operating point of the model."""
 HEATMAP = "heatmap"
 """How much each pixel counts as evidence for the label, float32 (batch, side, side), 0 to 1."""
 EVIDENCE = "evidence"
 """How strong the heatmap is before it is scaled, float32 (batch,), in units of the logit, or UNKNOWN."""
+REGION = "region"
+"""The part of the image that the model saw, float32 (batch, 4): top, left, bottom and right, each as a share
+of the image's height or width. The heatmap and the lungs cover this part."""
+LUNGS = "lungs"
+"""How probably each place is in a lung, float32 (batch, height, width), 0 to 1. Models without lung attention
+do not have this output."""
 OVERLAY_BYTES = "overlay_bytes"
 """PNG file of the heatmap over the image, string (batch,)."""
 

@@ -3,18 +3,22 @@
 All take a batch of images:
 
 - `serving_default` takes `image_bytes`, string (batch,), encoded image files. It returns `probability`,
-  float32 (batch,), 0 to 1, `label`, string (batch,), NORMAL or PNEUMONIA, and `valid`, bool (batch,). It also
-  returns `lung_area` and `familiarity`, float32 (batch,), 0 to 1, and `warning`, string (batch,), empty
-  unless no lungs were found or the image is unlike the training images.
+  float32 (batch,), 0 to 1, `label`, string (batch,), NORMAL or PNEUMONIA, `threshold`, float32 (batch,), the
+  probability from which the label is PNEUMONIA, and `valid`, bool (batch,). It also returns `lung_area` and
+  `familiarity`, float32 (batch,), 0 to 1, and `warning`, string (batch,), empty unless no lungs were found or
+  the image is unlike the training images.
 - `gradcam` takes the same and returns the same, with `heatmap`, float32 (batch, side, side), 0 to 1,
-  `evidence`, float32 (batch,), how strong the heatmap is, and `overlay_bytes`, string (batch,), PNG files.
+  `evidence`, float32 (batch,), how strong the heatmap is, and `overlay_bytes`, string (batch,), PNG files. To
+  draw the heatmap over the whole image, `region`, float32 (batch, 4), says which part of it the model saw:
+  top, left, bottom and right, 0 to 1. Models with lung attention also return `lungs`, float32 (batch, height,
+  width), 0 to 1.
 - `pixels` takes `image`, uint8 (batch, side, side, 1), preprocessed images. It returns `probability` and
   `label`.
 
 An image that cannot be decoded gets `valid` false, probability, lung area, familiarity and evidence -1, label
-INVALID, no warning, a heatmap of zeros and an empty overlay. A model without lung attention has lung area -1,
-and one that an earlier version trained has familiarity -1. The other images of the batch are answered as if
-it were not there.
+INVALID, no warning, a heatmap and lungs of zeros and an empty overlay. A model without lung attention has
+lung area -1, and one that an earlier version trained has familiarity -1. The other images of the batch are
+answered as if it were not there.
 
 Every request fails if the model's weights are not finite. The requests of the warm-up fail too, so no server
 lets such a version answer.
@@ -24,9 +28,11 @@ The graph holds no operation that needs Python, a library of custom operations, 
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from pipeline.explanation import Explainer, overlay
+from pipeline.explanation.explainer import Explainer
+from pipeline.explanation.overlays import overlay
 from pipeline.runs import Run
 from pipeline.suitability.assessment import Assessment, Assessor
 from serving import names
@@ -56,6 +62,7 @@ class ServedClassifier(tf.Module):
         self._explain = Explainer(run.model, run.reference)
         self.variables_of_model = [variable.value for variable in run.model.variables]
         side = run.preprocessing.image_size
+        self._region = tf.constant([run.preprocessing.region], tf.float32)
         encoded = tf.TensorSpec([None], tf.string, name=names.IMAGE_BYTES)
         pixels = tf.TensorSpec([None, side, side, 1], tf.uint8, name=names.IMAGE)
         self.serving_default = tf.function(self._predict, input_signature=[encoded])
@@ -86,11 +93,16 @@ class ServedClassifier(tf.Module):
                 fn_output_signature=tf.TensorSpec([], tf.string),
             )
         probability = _refuse_non_finite(explained.probability)
-        return self._prediction(probability, explained.assessment, valid) | {
+        outputs = self._prediction(probability, explained.assessment, valid) | {
             names.HEATMAP: heatmap,
             names.EVIDENCE: tf.where(valid, explained.evidence, names.UNKNOWN),
+            names.REGION: tf.tile(self._region, [tf.size(valid), 1]),
             names.OVERLAY_BYTES: tf.where(valid, pictures, ""),
         }
+        lungs = explained.assessment.lungs
+        if lungs is not None:
+            outputs[names.LUNGS] = tf.where(valid[:, None, None], lungs[..., 0], 0.0)
+        return outputs
 
     def _predict_pixels(self, image: tf.Tensor) -> Outputs:
         probability = _refuse_non_finite(self._model(image, training=False)[:, 0])
@@ -103,6 +115,7 @@ class ServedClassifier(tf.Module):
         return {
             names.PROBABILITY: tf.where(valid, probability, names.INVALID_PROBABILITY),
             names.LABEL: tf.where(valid, self._label(probability), names.INVALID_LABEL),
+            names.THRESHOLD: tf.fill(tf.shape(probability), np.float32(self._threshold)),
             names.VALID: valid,
             names.LUNG_AREA: tf.where(valid, assessment.lung_area, names.UNKNOWN),
             names.FAMILIARITY: tf.where(valid, assessment.familiarity, names.UNKNOWN),

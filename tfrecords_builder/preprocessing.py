@@ -51,6 +51,11 @@ class Preprocessing:
                 f"sixteen_bits must be {' or '.join(get_args(SixteenBits))}. Received: {self.sixteen_bits}"
             )
 
+    @property
+    def region(self) -> tuple[float, float, float, float]:
+        """Top, left, bottom and right of what the model sees, as shares of the image's height and width."""
+        return self.border, self.border, 1 - self.border, 1 - self.border
+
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Preprocessing":
         """Reads what `to_fields` returned, or what dataset.json held before `sixteen_bits` existed."""

@@ -17,7 +17,8 @@ from pipeline.evaluation.gallery import Heatmap, ShownImage
 from pipeline.evaluation.heat_in_lungs import HeatInLungs, HeatOfImages
 from pipeline.evaluation.part import Part, Subject
 from pipeline.evaluation.predictions import Predictions
-from pipeline.explanation import COLORMAP, Explainer
+from pipeline.explanation.explainer import Explainer
+from pipeline.explanation.pictures import COLORMAP
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA
 

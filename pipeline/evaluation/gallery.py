@@ -6,11 +6,10 @@ import io
 import cv2
 import matplotlib.image
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.evaluation.predictions import Predictions
-from pipeline.explanation import overlay
+from pipeline.explanation.pictures import with_heat
 from pipeline.input.arrays import Images
 from tfrecords_builder.records import PNEUMONIA
 
@@ -93,10 +92,11 @@ def show(
 def _draw(image: NDArray[np.uint8], heatmap: Heatmap) -> bytes:
     """A PNG of an image (side, side, 1), and beside it the same with heat and lungs."""
     size = (PICTURE_HEIGHT, PICTURE_HEIGHT)
-    large = cv2.resize(image[..., 0], size, interpolation=cv2.INTER_CUBIC)[None, ..., None]
-    heat = cv2.resize(heatmap.heat, size, interpolation=cv2.INTER_LINEAR)[None]
-    lungs = None if heatmap.attention is None else tf.constant(heatmap.attention[None])
-    explained = overlay(tf.constant(large), tf.constant(heat), lungs).numpy()[0]
+    large = np.asarray(cv2.resize(image[..., 0], size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    lungs = None if heatmap.attention is None else heatmap.attention[..., 0]
+    explained = with_heat(large, heatmap.heat, lungs)
     file = io.BytesIO()
-    matplotlib.image.imsave(file, np.hstack([np.repeat(large[0], 3, axis=-1), explained]), format="png")
+    matplotlib.image.imsave(
+        file, np.hstack([np.repeat(large[..., None], 3, axis=-1), explained]), format="png"
+    )
     return file.getvalue()

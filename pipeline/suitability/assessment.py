@@ -1,5 +1,6 @@
 """Lung area, familiarity and warning of images. The exported graph runs these operations, too."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.suitability.features import Network
-from pipeline.suitability.reference import FALSE_ALARMS, Reference
+from pipeline.suitability.reference import FALSE_ALARMS, Description, Reference
 
 NO_LUNGS = "no lungs found"
 UNFAMILIAR = "unlike the training images"
@@ -48,15 +49,16 @@ class Assessor:
         return output, assess(features, lungs, self._reference)
 
 
-def assess(features: tf.Tensor, lungs: tf.Tensor | None, reference: Reference | None) -> Assessment:
+def assess(features: Sequence[tf.Tensor], lungs: tf.Tensor | None, reference: Reference | None) -> Assessment:
     """Assesses a batch.
 
     Args:
-        features: what `pipeline.suitability.features` computes, float32 (batch, features).
+        features: what `pipeline.suitability.features` computes: the descriptions of the images, each float32
+            (batch, features).
         lungs: the lung attention, float32 (batch, height, width, 1); None if the model has none.
         reference: what the training images are like; None if the run has none.
     """
-    unknown = tf.fill(tf.shape(features)[:1], UNKNOWN)
+    unknown = tf.fill(tf.shape(features[0])[:1], UNKNOWN)
     lung_area = unknown if lungs is None else tf.reduce_mean(lungs, axis=(1, 2, 3))
     if reference is None:
         return Assessment(lung_area, unknown, tf.fill(tf.shape(unknown), ""), lungs)
@@ -66,9 +68,18 @@ def assess(features: tf.Tensor, lungs: tf.Tensor | None, reference: Reference | 
     return Assessment(lung_area, familiarity, tf.where(no_lungs, NO_LUNGS, unfamiliar), lungs)
 
 
-def _familiarity(features: tf.Tensor, reference: Reference) -> tf.Tensor:
-    whitened = features @ reference.whitening
-    class_means = tf.constant(reference.class_means @ reference.whitening)
+def _familiarity(features: Sequence[tf.Tensor], reference: Reference) -> tf.Tensor:
+    # Runs of earlier versions have only the first description.
+    pairs = zip(features, reference.descriptions, strict=False)
+    farther = tf.reduce_min([_count_farther(*pair) for pair in pairs], axis=0)
+    less_typical = tf.searchsorted(tf.constant(reference.farther), farther, side="left")
+    return tf.cast(less_typical, tf.float32) / np.float32(len(reference.farther))
+
+
+def _count_farther(features: tf.Tensor, description: Description) -> tf.Tensor:
+    """How many validation images are farther from the training images, int32 (batch,)."""
+    whitened = features @ description.whitening
+    class_means = tf.constant(description.class_means @ description.whitening)
     distances = tf.reduce_min(tf.norm(whitened[:, None] - class_means, axis=-1), axis=1)
-    rank = tf.searchsorted(tf.constant(reference.distances), distances, side="right")
-    return 1 - tf.cast(rank, tf.float32) / np.float32(len(reference.distances))
+    rank = tf.searchsorted(tf.constant(description.distances), distances, side="right")
+    return len(description.distances) - rank

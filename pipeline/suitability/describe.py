@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.dataset import make_dataset
 from pipeline.model import has_lung_attention
-from pipeline.suitability.features import Network
+from pipeline.suitability.features import Features, Network
 from pipeline.suitability.reference import Reference, fit
 from tfrecords_builder.records import Split
 
@@ -20,7 +20,7 @@ fair sample."""
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Described:
-    features: NDArray[np.float32]
+    features: Features
     labels: NDArray[np.float32]
     lung_areas: NDArray[np.float32]
 
@@ -49,5 +49,6 @@ def _describe(model: keras.Model, records: str, split: Split, batch_size: int) -
     for images, labels in batches.take(-(-MAX_IMAGES // batch_size)).as_numpy_iterator():
         _, features, lungs = compute(images)
         areas = np.zeros(len(labels)) if lungs is None else np.asarray(lungs).mean(axis=(1, 2, 3))
-        rows.append((np.asarray(features), labels, areas))
-    return _Described(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+        rows.append((np.asarray(features.of_network), np.asarray(features.of_gradients), labels, areas))
+    of_network, of_gradients, labels, areas = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return _Described(Features(of_network, of_gradients), labels, areas.astype(np.float32))

@@ -18,6 +18,15 @@ Values are numbers, str for text, bytes for pictures and arrays for heatmaps.
 """
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reply:
+    """What a server replies to one batch."""
+
+    outputs: Outputs
+    version: int | None
+    """Number of the model's version that answered; None if the server did not tell it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Prediction:
     """What the signature `serving_default` answers about one image."""
@@ -39,21 +48,25 @@ class Prediction:
     if the model does not tell it."""
     warning: str = ""
     """Why the model should not be asked about the image; empty if it noticed nothing."""
+    threshold: float | None = None
+    """Probability from which the label is PNEUMONIA; None if the model does not tell it."""
+    version: int | None = None
+    """Number of the model's version that answered; None if the server did not tell it."""
 
     signature: ClassVar[str] = names.DEFAULT_SIGNATURE
 
     @classmethod
-    def from_outputs(cls, outputs: Outputs) -> list[Self]:
+    def from_reply(cls, reply: Reply) -> list[Self]:
         """The answers about the images of one batch, in the batch's order.
 
         Raises:
             KeyError: if an output is missing.
             ValueError: if the outputs have different numbers of images.
         """
+        outputs = reply.outputs
         probabilities = outputs[names.PROBABILITY]
-        unknown = [names.UNKNOWN] * len(
-            probabilities
-        )  # exports of earlier versions do not have these outputs
+        # Exports of earlier versions do not have these outputs.
+        unknown = [names.UNKNOWN] * len(probabilities)
         rows = zip(
             probabilities,
             outputs[names.LABEL],
@@ -61,6 +74,7 @@ class Prediction:
             outputs.get(names.LUNG_AREA, unknown),
             outputs.get(names.FAMILIARITY, unknown),
             outputs.get(names.WARNING, [""] * len(probabilities)),
+            outputs.get(names.THRESHOLD, unknown),
             strict=True,
         )
         return [
@@ -72,8 +86,10 @@ class Prediction:
                 lung_area=_known(lung_area),
                 familiarity=_known(familiarity),
                 warning=str(warning),
+                threshold=_known(threshold),
+                version=reply.version,
             )
-            for probability, label, valid, lung_area, familiarity, warning in rows
+            for probability, label, valid, lung_area, familiarity, warning, threshold in rows
         ]
 
     @classmethod
@@ -84,6 +100,10 @@ class Prediction:
 
 def _known(share: float) -> float | None:
     return None if share == names.UNKNOWN else float(share)
+
+
+def _region(top: float, left: float, bottom: float, right: float) -> tuple[float, float, float, float]:
+    return float(top), float(left), float(bottom), float(right)
 
 
 def _no_heatmap() -> NDArray[np.float32]:
@@ -102,28 +122,46 @@ class Explanation(Prediction):
     heatmap itself is scaled to a maximum of 1. None if the model does not tell it, or the image is not
     valid."""
     overlay: bytes = dataclasses.field(default=b"", repr=False)
-    """PNG file of the heatmap over the image as the model sees it; empty for an image that is not valid."""
+    """PNG file of the heatmap over the image as the model sees it; empty for an image that is not valid.
+    `serving.client.pictures` draws it over the original image."""
+    region: tuple[float, float, float, float] | None = None
+    """Top, left, bottom and right of the part of the image that the heatmap covers, as shares of height and
+    width; None if the model does not tell it."""
+    lungs: NDArray[np.float32] | None = dataclasses.field(default=None, repr=False)
+    """How probably each place of this part is in a lung: float32 (height, width), 0 to 1; None if the model
+    does not tell it."""
 
     signature: ClassVar[str] = names.GRADCAM_SIGNATURE
 
     @classmethod
-    def from_outputs(cls, outputs: Outputs) -> list[Self]:
+    def from_reply(cls, reply: Reply) -> list[Self]:
         """The answers about the images of one batch, in the batch's order.
 
         Raises:
             KeyError: if an output is missing.
             ValueError: if the outputs have different numbers of images.
         """
-        predictions, heatmaps = Prediction.from_outputs(outputs), outputs[names.HEATMAP]
-        # Exports of earlier versions do not tell the evidence.
-        evidences = outputs.get(names.EVIDENCE, [names.UNKNOWN] * len(heatmaps))
-        rows = zip(predictions, heatmaps, evidences, outputs[names.OVERLAY_BYTES], strict=True)
+        outputs = reply.outputs
+        predictions, heatmaps = Prediction.from_reply(reply), outputs[names.HEATMAP]
+        nothing = [None] * len(heatmaps)
+        rows = zip(
+            predictions,
+            heatmaps,
+            outputs[names.OVERLAY_BYTES],
+            # Exports of earlier versions do not have these outputs.
+            outputs.get(names.EVIDENCE, [names.UNKNOWN] * len(heatmaps)),
+            outputs.get(names.REGION, nothing),
+            outputs.get(names.LUNGS, nothing),
+            strict=True,
+        )
         return [
             cls(
                 **dataclasses.asdict(prediction),
                 heatmap=np.asarray(heatmap, np.float32),
                 evidence=_known(evidence),
                 overlay=bytes(overlay),
+                region=None if region is None else _region(*region),
+                lungs=None if lungs is None else np.asarray(lungs, np.float32),
             )
-            for prediction, heatmap, evidence, overlay in rows
+            for prediction, heatmap, overlay, evidence, region, lungs in rows
         ]

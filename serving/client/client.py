@@ -209,13 +209,13 @@ class Client:
     async def _send(self, images: list[bytes], answer_type: type[AnswerT]) -> list[AnswerT]:
         async def attempt() -> list[AnswerT]:
             try:
-                outputs = await self._transport.call(answer_type.signature, images, self._limits.deadline)
+                reply = await self._transport.call(answer_type.signature, images, self._limits.deadline)
             except ServerUnavailable:
                 self._was_reached = True
                 raise
             self._was_reached = True
             try:
-                answers = answer_type.from_outputs(outputs)
+                answers = answer_type.from_reply(reply)
             except (KeyError, TypeError, ValueError) as error:
                 raise ServerFailed(
                     "the reply of the model does not have the outputs of "

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving import names
 from serving.client import errors
-from serving.client.answers import Outputs
+from serving.client.answers import Reply
 from serving.client.errors import ServerFailed, ServingError
 from serving.client.protocols import Protocol, explain_failure
 from serving.client.proxies import describe_address, grpc_proxy, is_this_machine
 from serving.client.retry import TEMPORARY_GRPC_CODES
-from serving.client.transport import ServedModel, Tls, host_and_port
+from serving.client.transport import Batch, ServedModel, Tls, host_and_port
 from tfrecords_builder.errors import UserError
 
 _CHANNEL_OPTIONS = (
@@ -56,7 +57,7 @@ class GrpcTransport:
         self._channel = _open_channel(address, tls)
         self._predict = prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
 
-    async def call(self, signature: str, images: Sequence[bytes], deadline: float) -> Outputs:
+    async def call(self, signature: str, images: Batch, deadline: float) -> Reply:
         """See `Transport.call`."""
         request = predict_request(self._model, signature, images)
         try:
@@ -65,9 +66,11 @@ class GrpcTransport:
             raise await self._translated(error, deadline) from None
         self._was_answered = True
         try:
-            return {name: _values(name, tensor) for name, tensor in response.outputs.items()}
+            outputs = {name: _values(name, tensor) for name, tensor in response.outputs.items()}
         except (TypeError, ValueError) as error:
             raise ServerFailed(f"the server at {self._address} sent a malformed tensor: {error}") from None
+        spec = response.model_spec
+        return Reply(outputs, spec.version.value if spec.HasField("version") else None)
 
     async def close(self) -> None:
         """See `Transport.close`."""
@@ -120,15 +123,13 @@ def channel_options(address: str) -> list[tuple[str, int]]:
     return [*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(may_use_proxy))]
 
 
-def predict_request(
-    model: ServedModel, signature: str, images: Sequence[bytes]
-) -> predict_pb2.PredictRequest:
+def predict_request(model: ServedModel, signature: str, images: Batch) -> predict_pb2.PredictRequest:
     """The message of a predict request.
 
     Args:
         model: the model that is asked.
         signature: name of the signature.
-        images: encoded image files.
+        images: the images, as the signature takes them.
     """
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model.name
@@ -137,6 +138,9 @@ def predict_request(
         request.model_spec.version.value = model.version
     if model.label is not None:
         request.model_spec.version_label = model.label
+    if isinstance(images, np.ndarray):
+        request.inputs[names.IMAGE].CopyFrom(tf.make_tensor_proto(images))
+        return request
     tensor = request.inputs[names.IMAGE_BYTES]
     tensor.dtype = tf.string.as_datatype_enum
     tensor.tensor_shape.dim.add().size = len(images)

@@ -13,6 +13,7 @@ import rich.markup
 import rich.table
 
 from serving.client.answers import Explanation, Prediction
+from serving.client.pictures import draw
 from tfrecords_builder import storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import PNG_SIGNATURE, OwnedFiles, refuse_unknown_files, sign_png
@@ -28,6 +29,8 @@ _COLUMNS = (
     "familiarity",
     "warning",
     "evidence",
+    "threshold",
+    "version",
 )
 _OVERLAYS = OwnedFiles("a folder of overlays", {r"[^/]+\.png": PNG_SIGNATURE})
 _WIDTH_OF_FILES = 10_000  # characters of a line that goes to a file or a pipe: no path is folded there
@@ -50,8 +53,10 @@ class Table:
         self._table = rich.table.Table()
         self._table.add_column("file", overflow="fold")
         self._table.add_column("probability", justify="right")
+        self._table.add_column("threshold", justify="right")
         self._table.add_column("label")
         self._table.add_column("warning")
+        self._table.add_column("version", justify="right")
         if with_overlays:
             self._table.add_column("evidence", justify="right")
             self._table.add_column("overlay", overflow="fold")
@@ -61,8 +66,16 @@ class Table:
         probability = f"{answer.probability:.4f}" if answer.valid else ""
         label = answer.label if answer.valid else f"{answer.label}: {answer.reason}"
         evidence = _evidence(answer)
-        strength = "" if evidence is None else f"{evidence:.1f}"
-        cells = (printable(file), probability, label, answer.warning, strength, printable(overlay or ""))
+        cells = (
+            printable(file),
+            probability,
+            "" if answer.threshold is None else f"{answer.threshold:.4f}",
+            label,
+            answer.warning,
+            "" if answer.version is None else str(answer.version),
+            "" if evidence is None else f"{evidence:.1f}",
+            printable(overlay or ""),
+        )
         self._table.add_row(*(rich.markup.escape(cell) for cell in cells[: len(self._table.columns)]))
 
     def close(self) -> None:
@@ -119,6 +132,8 @@ def _row(file: str, answer: Prediction, overlay: str | None) -> dict[str, str | 
         answer.familiarity,
         answer.warning,
         _evidence(answer),
+        answer.threshold,
+        answer.version,
     )
     return dict(zip(_COLUMNS, values, strict=True))
 
@@ -155,7 +170,7 @@ class OverlayFolder:
         Raises:
             OSError: if the overlay cannot be written.
         """
-        overlay = answer.overlay if isinstance(answer, Explanation) else b""
+        overlay = draw(file, answer) if isinstance(answer, Explanation) else b""
         if not overlay:
             return None
         target = storage.join(self._folder, self._unused_name(storage.shortened(Path(file).stem)))

@@ -2,27 +2,32 @@
 
 import asyncio
 import base64
+import dataclasses
 import json
+import math
 import ssl
-from collections.abc import Sequence
+import time
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import numpy as np
 
 from serving import names
 from serving.client import errors
-from serving.client.answers import Outputs
+from serving.client.answers import Outputs, Reply
 from serving.client.errors import ServerFailed, ServingError
 from serving.client.protocols import Protocol, explain_failure
 from serving.client.proxies import Proxy, describe_address, rest_proxy
 from serving.client.retry import TEMPORARY_HTTP_CODES
-from serving.client.transport import ServedModel, Tls
+from serving.client.transport import Batch, ServedModel, Tls
 from tfrecords_builder.errors import UserError
 
 _OK, _BAD_REQUEST, _NOT_FOUND, _GATEWAY_TIMEOUT = 200, 400, 404, 504
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LARGEST_PORT = 65_535
+_VERSION_SECONDS = 5.0
+"""After this time, the server is asked again which version answers."""
 
 
 class RestTransport:
@@ -36,7 +41,8 @@ class RestTransport:
         base = base_url(address, tls)
         port = port_of(base)
         self._model = model
-        self._url = str(base).rstrip("/") + predict_path(model)
+        self._url = str(base).rstrip("/") + model_path(model)
+        self._version = _KnownVersion()
         self._place = base.host, port
         self._proxy = rest_proxy(base.scheme, base.host, port)
         self._address = describe_address(address, base.host, self._proxy)
@@ -48,12 +54,12 @@ class RestTransport:
             timeout=None,  # noqa: S113 (every call has a deadline)
         )
 
-    async def call(self, signature: str, images: Sequence[bytes], deadline: float) -> Outputs:
+    async def call(self, signature: str, images: Batch, deadline: float) -> Reply:
         """See `Transport.call`."""
         try:
             async with asyncio.timeout(deadline):
                 response = await self._http.post(
-                    self._url,
+                    f"{self._url}:predict",
                     content=predict_body(signature, images),
                     headers={"Content-Type": "application/json"},
                 )
@@ -64,11 +70,25 @@ class RestTransport:
         self._was_answered = True
         if response.status_code != _OK:
             raise self._error_of(response, deadline)
-        return self._outputs_of(response)
+        return Reply(self._outputs_of(response), await self._version_that_answers(deadline))
 
     async def close(self) -> None:
         """See `Transport.close`."""
         await self._http.aclose()
+
+    async def _version_that_answers(self, deadline: float) -> int | None:
+        """The number of the version, which predict replies do not name over REST; None if it is not told."""
+        if not self._version.is_recent():
+            self._version = _KnownVersion(await self._asked_version(deadline), time.monotonic())
+        return self._version.number
+
+    async def _asked_version(self, deadline: float) -> int | None:
+        try:
+            async with asyncio.timeout(deadline):
+                response = await self._http.get(f"{self._url}/metadata")
+            return int(response.json()["model_spec"]["version"])
+        except (httpx.TransportError, OSError, ValueError, KeyError, TypeError):  # TimeoutError is an OSError
+            return None
 
     async def _no_reply(self, error: httpx.TransportError | OSError) -> ServingError:
         detail = _reason(error)
@@ -110,27 +130,45 @@ class RestTransport:
         return errors.failed(self._address, f"HTTP {code} {message}")
 
 
-def predict_path(model: ServedModel) -> str:
-    """The path of predict requests to a model."""
+@dataclasses.dataclass(frozen=True)
+class _KnownVersion:
+    number: int | None = None
+    asked_at: float = -math.inf
+    """Seconds of the monotonic clock."""
+
+    def is_recent(self) -> bool:
+        return time.monotonic() - self.asked_at < _VERSION_SECONDS
+
+
+def model_path(model: ServedModel) -> str:
+    """The path of a model."""
     path = f"{names.REST_MODELS}/{quote(model.name, safe='')}"
     if model.version is not None:
         path += f"/versions/{model.version}"
     elif model.label is not None:
         path += f"/labels/{quote(model.label, safe='')}"
-    return f"{path}:predict"
+    return path
 
 
-def predict_body(signature: str, images: Sequence[bytes]) -> bytes:
+def predict_path(model: ServedModel) -> str:
+    """The path of predict requests to a model."""
+    return f"{model_path(model)}:predict"
+
+
+def predict_body(signature: str, images: Batch) -> bytes:
     """The JSON body of a predict request.
 
     Args:
         signature: name of the signature.
-        images: encoded image files.
+        images: the images, as the signature takes them.
     """
-    encoded = [{names.BASE64_KEY: base64.b64encode(image).decode("ascii")} for image in images]
-    return json.dumps(
-        {names.SIGNATURE_NAME_KEY: signature, names.INPUTS_KEY: {names.IMAGE_BYTES: encoded}}
-    ).encode()
+    inputs: dict[str, Any]
+    if isinstance(images, np.ndarray):
+        inputs = {names.IMAGE: images.tolist()}
+    else:
+        encoded = [{names.BASE64_KEY: base64.b64encode(image).decode("ascii")} for image in images]
+        inputs = {names.IMAGE_BYTES: encoded}
+    return json.dumps({names.SIGNATURE_NAME_KEY: signature, names.INPUTS_KEY: inputs}).encode()
 
 
 def base_url(address: str, tls: Tls | None) -> httpx.URL:

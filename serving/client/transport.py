@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-from serving.client.answers import Outputs
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.client.answers import Reply
 from serving.names import MODEL_NAME
 
 TransportName = Literal["grpc", "rest"]
+Batch = Sequence[bytes] | NDArray[np.uint8]
+"""The images of a request: encoded image files, or preprocessed images uint8 (batch, side, side, 1) for the
+signature `pixels`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +82,12 @@ def host_and_port(address: str) -> tuple[str, int | None]:
 class Transport(Protocol):
     """Sends requests to one server. All its coroutines must run in one event loop."""
 
-    async def call(self, signature: str, images: Sequence[bytes], deadline: float) -> Outputs:
-        """Sends one batch of images, and returns the outputs of the signature.
+    async def call(self, signature: str, images: Batch, deadline: float) -> Reply:
+        """Sends one batch of images, and returns what the signature answers.
 
         Args:
             signature: name of the SavedModel's signature.
-            images: encoded image files.
+            images: the images, as the signature takes them.
             deadline: seconds until the answer must be there.
 
         Raises:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline import runs
-from pipeline.explanation import GradCam
+from pipeline.explanation.gradcam import GradCam
 from pipeline.gradcam import gradcam
 from pipeline.model import build_model
 from pipeline.network.names import FEATURES, LOGIT

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pipeline.explanation import overlay
+from pipeline.explanation.overlays import overlay
 
 
 def test_overlay_leaves_cold_pixels_gray_and_colours_hot_ones():
