@@ -97,7 +97,7 @@ def read(path: str) -> str:
 
 
 def read_beginning(path: str, count: int) -> bytes:
-    """The first `count` bytes of a file, or all of it if it has fewer.
+    """The first `count` bytes of a file, or all of it if it has fewer or `count` is -1.
 
     Raises:
         OSError: if a local file cannot be read.

@@ -34,17 +34,19 @@ class ClientConfig(ServerOptions):
     The exit code is 0 if there is an answer about every image. It is 2 if the server did not answer, or if an
     image could not be read or decoded. Such an image does not affect the others: they are answered, and the
     output says what was wrong with it.
+
+    With --verify MODELS, it checks instead that the server has the model that was evaluated.
     """
 
     images: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
         tyro.conf.arg(
             metavar="IMAGE",
-            help_behavior_hint="(at least one)",
+            help_behavior_hint="(at least one, unless --verify is given)",
             help=f"X-rays: {expected(FORMATS)} files, {DICOM} files if the extra `dicom` is installed, or "
             "folders that contain such files at any depth.",
         ),
-    ]
+    ] = ()
     overlay: Annotated[str | None, optional("DIR")] = None
     """Folder for overlays, a path or a URL: a PNG file for each X-ray, with a heatmap of what counts as
     evidence for the answer. A folder that holds other files than overlays is refused."""
@@ -54,17 +56,25 @@ class ClientConfig(ServerOptions):
     csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write CSV instead of a table: one line for each image, as soon as the answer arrives. The cell of the
     probability is empty for an image that could not be read or decoded. Not together with --json."""
+    verify: Annotated[str | None, optional("MODELS")] = None
+    """Instead of asking about images: check that the server has the model that was evaluated. MODELS is the
+    folder of exported models, a path or a URL. The golden images of the newest version there, or of
+    --version, are sent, and all answers are compared. The exit code is 1 if any differs, or if another
+    version answers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.images:
-            raise ValueError("at least one IMAGE is needed. Received: none")
+        if bool(self.images) == (self.verify is not None):
+            received = "both" if self.images else "neither"
+            raise ValueError(f"at least one IMAGE, or --verify MODELS, is needed. Received: {received}")
         if self.json and self.csv:
             raise ValueError("give --json or --csv, not both. Received: both")
 
 
 def main(config: ClientConfig) -> int:
     """Asks the server about every image, and writes the answers; returns the exit code."""
+    if config.verify is not None:
+        return _verify(config, config.verify)
     files = _find_images(config)
     overlays = None if config.overlay is None else _overlay_folder(config.overlay, files)
     if config.transport == "grpc":
@@ -84,6 +94,17 @@ def main(config: ClientConfig) -> int:
         for problem in problems:
             logger.error("%s", problem)
     return EXIT_USER_ERROR if problems else 0
+
+
+def _verify(config: ClientConfig, models: str) -> int:
+    startup.load_tensorflow()  # it lists the versions
+    from serving.client.verify import report, verify
+
+    verification = verify(config, models)
+    report(verification, config)
+    for problem in verification.problems:
+        logger.error("%s", problem)
+    return int(bool(verification.problems))
 
 
 def _find_images(config: ClientConfig) -> list[str]:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from pipeline import runs
 from serving.exporting import saved_model
 from serving.exporting.comparison import refuse_other_answers
+from serving.exporting.golden_answers import answer_golden_images
 from serving.names import MODEL_NAME
 from serving.version_folders import version_folders
 from tfrecords_builder import storage
@@ -50,8 +51,10 @@ def publish(run_folder: str, models: str, version: int | None = None) -> str:
     target = storage.join(base_path, str(number))
     unfinished = storage.join(base_path, f"unfinished-{number}-{uuid.uuid4().hex}")  # nobody else's folder
     try:
+        golden = answer_golden_images(run)
         saved_model.write(run, unfinished)
-        refuse_other_answers(run, unfinished)
+        refuse_other_answers(golden, unfinished)
+        golden.save(unfinished)
         _rename_folder(unfinished, target)
     finally:
         _remove_folder(unfinished)

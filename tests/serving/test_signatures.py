@@ -25,10 +25,12 @@ def test_the_signatures_are_those_of_the_contract(signatures):
         return {name: (spec.dtype.name, spec.shape.as_list()) for name, spec in outputs.items()}
 
     answer = {"probability": ("float32", [None]), "label": ("string", [None])}
-    valid = {"valid": ("bool", [None])} | {name: ("float32", [None]) for name in ("lung_area", "familiarity")}
+    numbers = ("threshold", "lung_area", "familiarity")
+    valid = {"valid": ("bool", [None])} | {name: ("float32", [None]) for name in numbers}
     valid |= {"warning": ("string", [None])}
     explained = {"heatmap": ("float32", [None, 32, 32]), "evidence": ("float32", [None])}
-    explained |= {"overlay_bytes": ("string", [None])}
+    explained |= {"overlay_bytes": ("string", [None]), "region": ("float32", [None, 4])}
+    explained |= {"lungs": ("float32", [None, 16, 16])}
     assert set(signatures) == {"serving_default", "gradcam", "pixels"}
     assert described(signatures["serving_default"].structured_outputs) == answer | valid
     assert described(signatures["gradcam"].structured_outputs) == answer | valid | explained
