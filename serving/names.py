@@ -67,6 +67,7 @@ WARMUP_FILE = "tf_serving_warmup_requests"
 LOCAL_HOST = "127.0.0.1"
 GRPC_PORT = 8500
 REST_PORT = 8501
+WEB_PORT = 8080
 DEFAULT_ADDRESSES = {"grpc": f"{LOCAL_HOST}:{GRPC_PORT}", "rest": f"{LOCAL_HOST}:{REST_PORT}"}
 """HOST:PORT by the name of the API."""
 

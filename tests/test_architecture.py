@@ -35,7 +35,7 @@ FOLDERS = {
         "training",
     },
     "tuning": {"config"},
-    "serving": {"client", "config", "exporting", "load", "server"},
+    "serving": {"client", "config", "exporting", "load", "server", "web"},
 }
 TOP_OF_PIPELINE = {
     "train", "evaluate", "gradcam", "operating_point", "compare",  # commands

@@ -74,9 +74,11 @@ class BackgroundLoop:
         try:
             asyncio.run_coroutine_threadsafe(_end_all_tasks(release), self._loop).result()
         finally:
+            # It runs in the loop's own thread, as that of the caller may run a loop: a notebook's does.
+            ended = asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop)
+            ended.result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
     def _submit(self, coroutine: Coroutine[Any, Any, ResultT]) -> "concurrent.futures.Future[ResultT]":

@@ -1,4 +1,4 @@
-"""The HTTP server of the REST API: uvicorn, in a thread of its own."""
+"""The HTTP server of the REST API and of the web service: uvicorn, in a thread of its own."""
 
 import socket
 import threading
@@ -16,9 +16,12 @@ class HttpServer:
         application: the ASGI application that answers requests.
         listener: a socket that is bound and listens.
         grace: maximum number of seconds to wait for the answers to accepted requests when the server stops.
+        max_connections: requests of further connections are refused with HTTP 503; None for no limit.
     """
 
-    def __init__(self, application: Any, listener: socket.socket, grace: float) -> None:
+    def __init__(
+        self, application: Any, listener: socket.socket, grace: float, max_connections: int | None = None
+    ) -> None:
         config = uvicorn.Config(
             application,
             http="h11",
@@ -28,6 +31,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            limit_concurrency=max_connections,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(grace),
         )

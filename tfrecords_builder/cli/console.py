@@ -28,6 +28,7 @@ COMMANDS = {
     "export": ("serving.export", "export a classifier for TensorFlow Serving"),
     "serve": ("serving.local", "serve exported classifiers on this machine"),
     "predict": ("serving.client", "ask a server about X-rays"),
+    "web": ("serving.web", "show answers on a web page"),
     "load": ("serving.load", "put a server under load"),
     "explanation-cost": ("serving.load.explanation", "measure what an explanation costs"),
     "benchmark": ("pipeline.benchmark", "measure how fast this machine reads and trains"),

@@ -356,3 +356,13 @@ def test_rest_needs_no_tensorflow(server, images, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "valid=True" in done.stdout
+
+
+def test_it_can_be_used_and_closed_where_an_event_loop_runs(server, images):
+    """As in a cell of a notebook, whose thread runs a loop."""
+
+    async def cell() -> int:
+        with Client(server.address("rest"), "rest") as opened:
+            return len(opened.predict(images))
+
+    assert asyncio.run(cell()) == len(images)
