@@ -10,13 +10,20 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from serving.client.protocols import Protocol, explain_failure
-from serving.client.transport import TransportName, host_and_port
+from serving.client.transport import ServedModel, TransportName, host_and_port
 from serving.load.clients import Connect, run_clients
-from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
+from serving.load.connections import (
+    WEB_HEADERS,
+    GrpcConnection,
+    HttpConnection,
+    grpc_requests,
+    rest_requests,
+    web_requests,
+)
 from serving.load.memory import memory_readings
 from serving.load.report import loop, print_table, refuse_foreign_files, summary, write
 from serving.load.sizes import DEFAULT_SIZES, Size
-from serving.names import DEFAULT_ADDRESSES, MODEL_NAME
+from serving.names import DEFAULT_ADDRESSES, DEFAULT_SIGNATURE, LOCAL_HOST, MODEL_NAME, WEB_PORT
 from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
@@ -36,10 +43,11 @@ class LoadConfig:
     """
 
     address: Annotated[str | None, optional("HOST:PORT")] = None
-    """Address of the server; with --transport rest also a URL. By default, the server on this machine:
-    127.0.0.1:8500 for gRPC, 127.0.0.1:8501 for REST."""
-    transport: TransportName = "grpc"
-    """Which of the server's two APIs is called."""
+    """Address of the server; with --transport rest or web also a URL. By default, the server on this machine:
+    127.0.0.1:8500 for gRPC, 127.0.0.1:8501 for REST, 127.0.0.1:8080 for the web service."""
+    transport: TransportName | Literal["web"] = "grpc"
+    """Which of the server's two APIs is called, or `web` for the web service in front of a server
+    (`python -m serving.web`)."""
     model: str = MODEL_NAME
     """Name of the served model."""
     signature: Literal["serving_default", "gradcam"] = "serving_default"
@@ -101,7 +109,7 @@ class LoadConfig:
     @property
     def server(self) -> str:
         """Address of the server, also if it was not given."""
-        return self.address or DEFAULT_ADDRESSES[self.transport]
+        return self.address or {**DEFAULT_ADDRESSES, "web": f"{LOCAL_HOST}:{WEB_PORT}"}[self.transport]
 
 
 def main(config: LoadConfig) -> int:
@@ -143,8 +151,14 @@ def _requests(config: LoadConfig, images: Sequence[bytes]) -> tuple[list[bytes],
     if config.transport == "grpc":
         connect: Connect = functools.partial(GrpcConnection, config.server, config.deadline)
         return grpc_requests(batches, config.model, config.signature), connect
-    connect = functools.partial(RestConnection, config.server, config.deadline, config.model)
-    return rest_requests(batches, config.signature), connect
+    http = functools.partial(HttpConnection, config.server, config.deadline)
+    if config.transport == "web":
+        path = "/v1/predict" if config.signature == DEFAULT_SIGNATURE else "/v1/explain"
+        return web_requests(batches), functools.partial(http, path, WEB_HEADERS)
+    from serving.client.rest_transport import predict_path
+
+    path = predict_path(ServedModel(config.model))
+    return rest_requests(batches, config.signature), functools.partial(http, path)
 
 
 def _check_that_server_answers(config: LoadConfig, connect: Connect, request: bytes) -> None:

@@ -3,7 +3,8 @@
 import contextlib
 import http.client
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from serving import names
@@ -14,6 +15,10 @@ MALFORMED = "MALFORMED"
 UNKNOWN_HOST = "UNKNOWN_HOST"
 """Kind of the error of a server whose name has no address."""
 
+WEB_HEADERS = {"Content-Type": "multipart/form-data; boundary=x-ray-x-ray-x-ray"}
+"""Headers of what `web_requests` returns."""
+
+_BOUNDARY = b"x-ray-x-ray-x-ray"
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
@@ -43,6 +48,13 @@ def rest_requests(batches: Sequence[Sequence[bytes]], signature: str) -> list[by
     from serving.client.rest_transport import predict_body
 
     return [predict_body(signature, batch) for batch in batches]
+
+
+def web_requests(batches: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Forms for the web service, one for each batch of encoded images."""
+    opening = b'--%b\r\nContent-Disposition: form-data; name="files"; filename="xray"\r\n\r\n' % _BOUNDARY
+    closing = b"--%b--\r\n" % _BOUNDARY
+    return [b"".join(opening + image + b"\r\n" for image in batch) + closing for batch in batches]
 
 
 class GrpcConnection:
@@ -80,31 +92,35 @@ class GrpcConnection:
         self._channel.close()
 
 
-class RestConnection:
+class HttpConnection:
     """An HTTP connection that is kept open between requests.
 
     Args:
         address: HOST:PORT or URL of the server.
         deadline: seconds until each request must be answered.
-        model: name of the model.
+        path: path that requests are sent to.
+        headers: headers of every request.
 
     Raises:
         UserError: if the address is neither HOST:PORT nor a URL of HTTP.
     """
 
-    def __init__(self, address: str, deadline: float, model: str) -> None:
-        from serving.client.rest_transport import base_url, port_of, predict_path
+    def __init__(
+        self, address: str, deadline: float, path: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        from serving.client.rest_transport import base_url, port_of
 
         url = base_url(address, tls=None)
         is_encrypted = url.scheme == "https"
         connection = http.client.HTTPSConnection if is_encrypted else http.client.HTTPConnection
         self._connection = connection(url.host, port_of(url), timeout=deadline)
-        self._path = url.path.rstrip("/") + predict_path(ServedModel(model))
+        self._path = url.path.rstrip("/") + path
+        self._headers = dict(headers)
 
     def send(self, request: bytes) -> str | None:
         """See `Connection.send`."""
         try:
-            self._connection.request("POST", self._path, request)
+            self._connection.request("POST", self._path, request, self._headers)
             response = self._connection.getresponse()
             reply = response.read()
         except (OSError, http.client.HTTPException) as error:

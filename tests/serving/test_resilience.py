@@ -17,13 +17,13 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from serving.load.connections import GrpcConnection, RestConnection, grpc_requests, rest_requests
+from serving.load.connections import GrpcConnection, HttpConnection, grpc_requests, rest_requests
 from serving.server.assembly import running_server
 from serving.server.batching import Batching
 from serving.server.grpc_services import PredictionService
 from serving.server.rest_routes import RestRoutes
 from serving.server.settings import ServerSettings
-from tests.serving.contract.wire import b64, call, predict_request, rest, states
+from tests.serving.contract.wire import PREDICT, b64, call, predict_request, rest, states
 from tests.serving.damage import BAD_IMAGES, mutated
 
 BATCHING = Path(__file__).parents[2] / "serving/config/batching-cpu.config"
@@ -45,7 +45,7 @@ class Load:
     def start(self, ports, images, clients=6) -> None:
         for number in range(clients):
             if number % 3 == 2:
-                connection = RestConnection(f"127.0.0.1:{ports.rest}", SECONDS, "pneumonia")
+                connection = HttpConnection(f"127.0.0.1:{ports.rest}", SECONDS, PREDICT)
                 requests = rest_requests([[image] for image in images], "serving_default")
             else:
                 connection = GrpcConnection(f"127.0.0.1:{ports.grpc}", SECONDS)
