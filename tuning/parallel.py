@@ -193,6 +193,8 @@ def _worker(command: list[str], number: int, workers: int, port: int) -> Iterato
     gpus = sum("gpu" in str(device).lower() for device in keras.distribution.list_devices())
     if gpus > 1:
         environment["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
+    if workers > 1:
+        environment["TERM"] = "dumb"  # bars of several processes would be drawn over one another
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
     _share_cores(process.pid, number, workers)
     try:

@@ -20,6 +20,7 @@ from pipeline.suitability.describe import describe_training_images
 from pipeline.training import distribution, extension
 from pipeline.training.calibrate import calibrate
 from pipeline.training.checkpoint import RunCheckpoint
+from pipeline.training.epoch_bar import EpochBar
 from pipeline.training.recipe import (
     MONITOR,
     add_augmentation,
@@ -189,16 +190,17 @@ def _fit_from(
     """Trains the rest of an epoch that was stopped in the middle, or else all remaining epochs."""
     config, content = begun.config, begun.content
     tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
+    steps = steps_per_epoch(content, "train", config.batch_size)
     tensorboard.async_safe = True  # else Keras would wait for the metrics of each step, which are not logged
-    with refusing_damage(config.records):
+    with refusing_damage(config.records), EpochBar(steps, config.epochs) as bar:
         model.fit(
             training_data(config, position.epoch, position.step, begun.order),
-            steps_per_epoch=steps_per_epoch(content, "train", config.batch_size) - position.step,
+            steps_per_epoch=steps - position.step,
             initial_epoch=position.epoch,
             epochs=position.epoch + 1 if position.step else config.epochs,
             validation_data=validation_data(config, content),
             class_weight=class_weights(config, content),
-            callbacks=[tensorboard, *callbacks],
+            callbacks=[tensorboard, bar, *callbacks],
             shuffle=False,  # the dataset is shuffled already
             verbose=0,
         )

@@ -19,6 +19,7 @@ from serving.exporting.golden_answers import answer_golden_images
 from serving.names import MODEL_NAME
 from serving.version_folders import version_folders
 from tfrecords_builder import storage
+from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.ownership import SYSTEM_FILES
 
@@ -52,10 +53,14 @@ def publish(run_folder: str, models: str, version: int | None = None) -> str:
     unfinished = storage.join(base_path, f"unfinished-{number}-{uuid.uuid4().hex}")  # nobody else's folder
     try:
         golden = answer_golden_images(run)
-        saved_model.write(run, unfinished)
-        refuse_other_answers(golden, unfinished)
-        golden.save(unfinished)
-        _rename_folder(unfinished, target)
+        steps = (
+            lambda: saved_model.write(run, unfinished),
+            lambda: refuse_other_answers(golden, unfinished),
+            lambda: golden.save(unfinished),
+            lambda: _rename_folder(unfinished, target),
+        )
+        for step in progress(steps, len(steps), "exporting", quiet_if_quick=True):
+            step()
     finally:
         _remove_folder(unfinished)
     threshold = run.operating_point.threshold

@@ -4,10 +4,11 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn
 
 ItemT = TypeVar("ItemT")
 
@@ -42,3 +43,43 @@ def progress(
             left = (total - done) / rate
             logger.info("%s: %d of %d, %.0f per second, %.0f s left", what, done, total, rate, left)
             last_line = now
+
+
+class StepBar:
+    """A bar of work that tells itself how far it is, for loops that belong to a library.
+
+    It shows on stderr, only if that is a terminal. Nothing is left of it when it is closed, so that lines of
+    a log can follow.
+
+    Args:
+        total: number of steps.
+        what: the work, as in `epoch 3 of 30`.
+        steps_after: number of steps that follow these, in other bars. The time that is left counts them.
+    """
+
+    def __init__(self, total: int, what: str, steps_after: int = 0) -> None:
+        console = Console(stderr=True)
+        self._steps_after = steps_after
+        self._began = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps, {task.fields[rate]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or console.is_dumb_terminal,
+        )
+        self._task = self._bar.add_task(what, total=total, rate="")
+        self._total = total
+        self._bar.start()
+
+    def update(self, done: int) -> None:
+        """Shows that so many steps are done."""
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = done / seconds
+        left = timedelta(seconds=round((self._total + self._steps_after - done) / rate)) if done else "?"
+        self._bar.update(self._task, completed=done, rate=f"{rate:.1f} a second, {left} left")
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self._bar.stop()
