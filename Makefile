@@ -26,9 +26,9 @@ lint: .venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/hadolint Dockerfile.serving
+	$(BIN)/hadolint Dockerfile.serving serving/config/web.Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec serving/config/compose.yaml
-	$(BIN)/kubernetes-validate --strict --quiet serving/config/kubernetes.yaml tuning/config/kubernetes-job.yaml
+	$(BIN)/kubernetes-validate --strict --quiet serving/config/kubernetes.yaml serving/config/kubernetes-web.yaml tuning/config/kubernetes-job.yaml
 
 format: .venv
 	$(BIN)/ruff check --fix .

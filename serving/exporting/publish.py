@@ -8,6 +8,7 @@ import contextlib
 import logging
 import re
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -53,7 +54,7 @@ def publish(run_folder: str, models: str, version: int | None = None) -> str:
     unfinished = storage.join(base_path, f"unfinished-{number}-{uuid.uuid4().hex}")  # nobody else's folder
     try:
         golden = answer_golden_images(run)
-        steps = (
+        steps: tuple[Callable[[], None], ...] = (
             lambda: saved_model.write(run, unfinished),
             lambda: refuse_other_answers(golden, unfinished),
             lambda: golden.save(unfinished),
