@@ -58,7 +58,10 @@ until grep -q '^ready' "$log"; do
   sleep 0.2
 done
 
-say "5. Ask the server about X-rays it has never seen, over REST and over gRPC, and why it answers as it does"
+say "5. Check that the server has the model that was evaluated"
+run python -m serving.client --verify "$folder/models" --address "127.0.0.1:$grpc_port"
+
+say "6. Ask the server about X-rays it has never seen, over REST and over gRPC, and why it answers as it does"
 normal=("$folder"/chest_xray/test/NORMAL/*.jpeg)
 pneumonia=("$folder"/chest_xray/test/PNEUMONIA/*.jpeg)
 run python -m serving.client "${normal[0]}" "${pneumonia[0]}" --transport rest --address "127.0.0.1:$rest_port"
@@ -69,3 +72,6 @@ say "Look at"
 echo "  ${overlays[-1]}   what counts as evidence for the answer, over the X-ray"
 echo "  $folder/run/evaluation/records-test/report.html   how good the classifier is"
 echo "  $folder/run/search/search.html   what the search tried"
+say "To drop X-rays on a page, run these two, and open http://127.0.0.1:8080/"
+echo "  .venv/bin/python -m serving.local $folder/models &"
+echo "  .venv/bin/python -m serving.web"

@@ -11,8 +11,10 @@ import sys
 from typing import NoReturn
 
 from tfrecords_builder.cli.command import EXIT_USER_ERROR
+from tfrecords_builder.cli.completion import SHELLS, print_completion
 
 PROGRAM = "chest-xray"
+COMPLETION = "--completion"
 
 COMMANDS = {
     "synthesize": ("tfrecords_builder.synthesize", "draw synthetic X-rays with known lesions"),
@@ -47,6 +49,13 @@ def main() -> NoReturn:
     if name == "--version":
         print(importlib.metadata.version("chest-xray-pipeline"))  # noqa: T201
         sys.exit(0)
+    if name == COMPLETION:
+        shell = sys.argv[2] if len(sys.argv) > 2 else ""  # noqa: PLR2004
+        if shell not in SHELLS:
+            print(f"{PROGRAM}: {COMPLETION} must be followed by {' or '.join(SHELLS)}", file=sys.stderr)  # noqa: T201
+            sys.exit(EXIT_USER_ERROR)
+        print_completion(PROGRAM, {name: module for name, (module, _) in COMMANDS.items()}, shell)
+        sys.exit(0)
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"`{PROGRAM} --help` lists the commands"
@@ -67,6 +76,7 @@ def _overview() -> str:
             *lines,
             "",
             f"`{PROGRAM} COMMAND --help` explains a command; `{PROGRAM} --version` tells the version.",
+            f"`{PROGRAM} {COMPLETION} SHELL` prints what completes them in {' or '.join(SHELLS)}.",
             "This is a research tool, not a medical device.",
         ]
     )

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -53,3 +54,32 @@ def test_an_unknown_command_takes_one_line(name, remedy):
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{PROGRAM}: there is no command {name!r}: ")
     assert remedy in line
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shells_complete_commands_and_options(shell):
+    done = call("--completion", shell)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "chest-xray" in done.stdout
+    for word in ("operating-point", "--trial-epochs", "--max-megabytes"):
+        assert word in done.stdout
+
+
+def test_bash_completes():
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not installed")
+    script = call("--completion", "bash").stdout
+    ask = "COMP_WORDS=(chest-xray tr); COMP_CWORD=1; _tyro_chest_xray; echo ${COMPREPLY[@]}"
+
+    done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
+
+    assert {"train", "train-lungs"} <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [(), ("fish",)])
+def test_an_unknown_shell_takes_one_line(arguments):
+    done = call("--completion", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "bash or zsh" in done.stderr
