@@ -28,6 +28,8 @@ lint: .venv
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile.serving serving/config/web.Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec serving/config/compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/kubernetes-validate --strict --quiet serving/config/kubernetes.yaml serving/config/kubernetes-web.yaml tuning/config/kubernetes-job.yaml
 
 format: .venv
