@@ -156,12 +156,17 @@ def _with_heat_inside(
     lungs: NDArray[np.float32] | None,
 ) -> NDArray[np.uint8]:
     height, width = gray.shape
-    top, left = int(height * region[0]), int(width * region[1])
-    bottom, right = height - int(height * (1 - region[2])), width - int(width * (1 - region[3]))
+    top, left = _pixels(region[0], height), _pixels(region[1], width)
+    bottom, right = height - _pixels(1 - region[2], height), width - _pixels(1 - region[3], width)
     picture = np.repeat(gray[..., None], 3, axis=-1)
     picture[top:bottom, left:right] = with_heat(gray[top:bottom, left:right], heatmap, lungs)
     frame = (_FRAME_GRAY,) * 3
     return cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), frame, 1)  # type: ignore[return-value]
+
+
+def _pixels(share: float, size: int) -> int:
+    """Whole pixels of a share, as `Preprocessing` counts them; float32 must not make them one less."""
+    return int(round(share, 6) * size)
 
 
 def _with_text(picture: NDArray[np.uint8], text: Sequence[str]) -> NDArray[np.uint8]:

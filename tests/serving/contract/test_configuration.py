@@ -196,15 +196,26 @@ def test_signatures_share_the_threads_but_no_batch(batching_server, encoded_imag
     together([lambda name=name: ask(name) for name in ("serving_default", "gradcam")])
 
     assert outputs == {
-        "serving_default": ["familiarity", "label", "lung_area", "probability", "valid", "warning"],
+        "serving_default": [
+            "familiarity",
+            "label",
+            "lung_area",
+            "probability",
+            "threshold",
+            "valid",
+            "warning",
+        ],
         "gradcam": [
             "evidence",
             "familiarity",
             "heatmap",
             "label",
             "lung_area",
+            "lungs",
             "overlay_bytes",
             "probability",
+            "region",
+            "threshold",
             "valid",
             "warning",
         ],

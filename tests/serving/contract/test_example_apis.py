@@ -11,8 +11,8 @@ CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 @pytest.mark.parametrize(
     ("verb", "signature", "message"),
     [
-        ("classify", "serving_default", "Expected one or two output Tensors, found 6"),
-        ("classify", "gradcam", "Expected one or two output Tensors, found 9"),
+        ("classify", "serving_default", "Expected one or two output Tensors, found 7"),
+        ("classify", "gradcam", "Expected one or two output Tensors, found 12"),
         ("classify", "pixels", "No classification inputs found in SignatureDef: "),
         ("regress", "serving_default", "Expected one output Tensor."),
         ("classify", "none", "No signature was found with the name: none"),
@@ -66,7 +66,7 @@ def test_examples_must_be_a_list_of_objects(local_server, verb, body, message):
 @pytest.mark.parametrize(
     ("method", "code", "message"),
     [
-        (CLASSIFY, "INVALID_ARGUMENT", "Expected one or two output Tensors, found 6"),
+        (CLASSIFY, "INVALID_ARGUMENT", "Expected one or two output Tensors, found 7"),
         (REGRESS, "INVALID_ARGUMENT", "Expected one output Tensor."),
         ("other", "UNIMPLEMENTED", "Unsupported signature method_name: other"),
     ],

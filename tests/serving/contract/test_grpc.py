@@ -101,7 +101,8 @@ def test_output_filter(local_server, encoded_images):
     assert code == "INVALID_ARGUMENT"
     assert details == (
         "output tensor alias not found in signature: none Outputs expected to be in the set "
-        "{evidence,familiarity,heatmap,label,lung_area,overlay_bytes,probability,valid,warning}."
+        "{evidence,familiarity,heatmap,label,lung_area,lungs,overlay_bytes,probability,region,threshold,"
+        "valid,warning}."
     )
 
 

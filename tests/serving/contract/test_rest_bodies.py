@@ -228,7 +228,7 @@ def test_quoted_json_is_cut(local_server):
 
 def test_several_outputs_are_objects_by_row_and_one_object_by_column(local_server, encoded_images):
     image = b64(encoded_images[0])
-    names = {"probability", "label", "valid", "lung_area", "familiarity", "warning"}
+    names = {"probability", "label", "threshold", "valid", "lung_area", "familiarity", "warning"}
 
     _, by_row = rest(local_server.rest, "POST", PREDICT, {"instances": [image]})
     _, by_column = rest(local_server.rest, "POST", PREDICT, {"inputs": [image]})
