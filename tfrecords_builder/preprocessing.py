@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tfrecords_builder.area_resize import resize_by_area
 from tfrecords_builder.decoding import SixteenBits, decode, decode_in_graph
 
 if TYPE_CHECKING:
@@ -139,6 +140,6 @@ class Preprocessing:
         # In float64, as Python computes in `crop_and_resize`: in float32, 0.08 * 1000 is not below 80.
         margin = tf.cast(tf.cast(shape[:2], tf.float64) * self.border, tf.int32)
         cropped = image[margin[0] : shape[0] - margin[0], margin[1] : shape[1] - margin[1]]
-        size = (self.image_size, self.image_size)
-        resized = tf.image.resize(cropped, size, method="area")
-        return tf.ensure_shape(tf.cast(tf.round(resized), tf.uint8), (*size, 1))
+        resized = resize_by_area(cropped[..., 0], self.image_size)
+        rounded = tf.cast(tf.round(resized), tf.uint8)[..., None]
+        return tf.ensure_shape(rounded, (self.image_size, self.image_size, 1))
