@@ -25,6 +25,7 @@ LARGEST_SIDE = 4096  # pixels; larger X-rays are shrunk
 _PIXELS_PER_OUTLINE = 400  # an outline is one pixel wide for every so many pixels of the picture
 _FRAME_GRAY = 128
 _CHARACTERS_IN_LINE = 62  # of a caption
+_LINES_IN_HEIGHT = 22  # of the picture, at least
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_WIDTH = 18.0  # pixels of a character at scale 1
 _LINE_HEIGHT = 44.0  # pixels at scale 1
@@ -170,8 +171,9 @@ def _pixels(share: float, size: int) -> int:
 
 
 def _with_text(picture: NDArray[np.uint8], text: Sequence[str]) -> NDArray[np.uint8]:
-    width = picture.shape[1]
-    scale = width / (_FONT_WIDTH * max(_CHARACTERS_IN_LINE, *map(len, text)))
+    height, width = picture.shape[:2]
+    fits = width / (_FONT_WIDTH * max(_CHARACTERS_IN_LINE, *map(len, text)))
+    scale = min(fits, height / (_LINE_HEIGHT * _LINES_IN_HEIGHT))
     line_height = _LINE_HEIGHT * scale
     header = np.zeros((round(line_height * (len(text) + 0.4)), width, 3), np.uint8)
     thickness = max(1, round(2 * scale))
