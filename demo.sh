@@ -41,7 +41,7 @@ run python -m tfrecords_builder "$folder/chest_xray" "$folder/records" --image-s
 
 say "2. Search the architecture; the best is trained in full"
 run python -m tuning.search "$folder/records" "$folder/run" --overwrite \
-  --space small --max-trials 3 --trial-epochs 3 --epochs 25
+  --space small --tuner random --max-trials 3 --trial-epochs 3 --epochs 25
 
 say "3. Evaluate it on the test images"
 run python -m pipeline.evaluate "$folder/run" "$folder/records"

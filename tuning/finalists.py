@@ -58,7 +58,6 @@ def choose(
                 seed=config.seed + number,
                 run=storage.join(config.run, runs.SEARCH, FOLDER, f"{row['trial']}-{config.seed + number}"),
                 folds=0,
-                overwrite=False,
             )
             for number in range(config.seeds)
         ]

@@ -57,8 +57,9 @@ class Trials:
         return leaderboard.completed(self.tuner, self.run_folder)
 
     def training_config(self, values: Mapping[str, Any]) -> TrainConfig:
-        """The settings of the full training with the values of a trial."""
-        return space.training_config(self.base, {**self.config.fixed, **values})
+        """The settings of the full training with the values of a trial. It never deletes the search."""
+        training = space.training_config(self.base, {**self.config.fixed, **values})
+        return dataclasses.replace(training, overwrite=False)
 
     def describe_plan(self) -> None:
         """Logs how many trials of how many epochs there will be."""
@@ -81,7 +82,6 @@ class Trials:
             run=self.run_folder(of_tuner.trial_id),
             epochs=values.get(_EPOCHS, self.config.trial_epochs),
             folds=0,
-            overwrite=False,
         )
         logger.info(
             "trial %s, up to epoch %d: %s, learning rate %.2g",

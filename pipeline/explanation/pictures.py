@@ -47,10 +47,10 @@ def caption(
     warning: str = "",
 ) -> list[str]:
     """What was answered about an X-ray, in lines of text. What is None is left out."""
-    first = f"{label}  probability {probability:.3f}"
+    first = f"{label}  probability of pneumonia {probability:.3f}"
     if threshold is not None:
         first += f", threshold {threshold:.3f}"
-    parts = [] if evidence is None else [f"evidence {evidence:.1f}"]
+    parts = [] if evidence is None else [f"colors: evidence for {label}, strength {evidence:.1f}"]
     parts += [] if version is None else [f"model version {version}"]
     lines = [first, ", ".join(parts), f"WARNING: {warning}" if warning else ""]
     return [line for line in lines if line]

@@ -12,9 +12,10 @@ import tyro
 from serving.client.answers import Explanation, Prediction
 from serving.client.client import Client
 from serving.client.errors import ServingError
-from serving.client.images import find_images
+from serving.client.images import BLANK_IMAGE, find_images
 from serving.client.options import ServerOptions
 from serving.client.output import Csv, JsonLines, Output, OverlayFolder, Table, printable
+from serving.client.waiting import wait_for_server
 from tfrecords_builder import storage
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import EXIT_USER_ERROR, run
@@ -56,6 +57,9 @@ class ClientConfig(ServerOptions):
     csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write CSV instead of a table: one line for each image, as soon as the answer arrives. The cell of the
     probability is empty for an image that could not be read or decoded. Not together with --json."""
+    wait: float = 0.0
+    """Seconds, at least 0, to wait for a server that is still starting. By default, a server that cannot be
+    reached is reported at once."""
     verify: Annotated[str | None, optional("MODELS")] = None
     """Instead of asking about images: check that the server has the model that was evaluated. MODELS is the
     folder of exported models, a path or a URL. The golden images of the newest version there, or of
@@ -67,6 +71,8 @@ class ClientConfig(ServerOptions):
         if bool(self.images) == (self.verify is not None):
             received = "both" if self.images else "neither"
             raise ValueError(f"at least one IMAGE, or --verify MODELS, is needed. Received: {received}")
+        if not self.wait >= 0:
+            raise ValueError(f"wait must be at least 0 s. Received: {self.wait}")
         if self.json and self.csv:
             raise ValueError("give --json or --csv, not both. Received: both")
 
@@ -83,6 +89,8 @@ def main(config: ClientConfig) -> int:
     problems: list[str] = []
     try:
         with config.connect() as client, _open_output(config) as output:
+            if config.wait:
+                wait_for_server(lambda: client.predict([BLANK_IMAGE]), config.wait)
             for file, answer in _with_progress(config, _ask(client, files, overlays), len(files)):
                 output.add(file, answer, overlays.write(file, answer) if overlays else None)
                 if not answer.valid:
@@ -100,7 +108,7 @@ def _verify(config: ClientConfig, models: str) -> int:
     startup.load_tensorflow()  # it lists the versions
     from serving.client.verify import report, verify
 
-    verification = verify(config, models)
+    verification = wait_for_server(lambda: verify(config, models), config.wait)
     report(verification, config)
     for problem in verification.problems:
         logger.error("%s", problem)

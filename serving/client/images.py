@@ -32,6 +32,11 @@ from tfrecords_builder.source.walk import READ_ALREADY, File, files_below
 
 EncodedOrPath = bytes | str | os.PathLike[str]
 """An image file: its content, or its path."""
+BLANK_IMAGE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000100000001008000000003a98a0bd0000000d4944415478da6360"
+    "1805c80000011000017fcd03b50000000049454e44ae426082"
+)
+"""A black PNG file of 16x16 pixels, to ask a server whether it answers."""
 _FAST_COMPRESSION = 1  # level of zlib, 1 to 9
 ImageT = TypeVar("ImageT", bound=EncodedOrPath)
 

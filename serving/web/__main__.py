@@ -3,6 +3,9 @@
 import importlib.util
 import logging
 
+from serving.client.client import Client
+from serving.client.errors import ServingError
+from serving.client.images import BLANK_IMAGE
 from serving.web.settings import WebSettings, read_token
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
@@ -41,8 +44,8 @@ def _serve(settings: WebSettings, token: str | None) -> None:
         listener = listen(settings.host, settings.port)
     except OSError as error:
         raise UserError(
-            f"cannot listen at {settings.host}:{settings.port}: {error.strerror or error}; choose another "
-            "port with --port (0 for any free port)"
+            f"cannot listen at {settings.host}:{settings.port}: {error.strerror or error}; stop the program "
+            "that uses the port, or choose another with --port (0 for any free port)"
         ) from None
     with stop_signals() as received_signal, settings.connect() as client:
         application = Guard(make_app(settings, client), settings, token)
@@ -50,9 +53,17 @@ def _serve(settings: WebSettings, token: str | None) -> None:
         server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         print(f"ready: http://{host}:{listener.getsockname()[1]}/", flush=True)  # noqa: T201
+        _warn_without_model_server(client)
         received_signal.recv(1)
         server.stop()
         server.join()
+
+
+def _warn_without_model_server(client: Client) -> None:
+    try:
+        client.predict([BLANK_IMAGE])
+    except ServingError as error:
+        logger.warning("the model server does not answer yet, which the page says, too: %s", error)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -17,7 +15,7 @@ from starlette.exceptions import HTTPException
 from serving.client.answers import Explanation
 from serving.client.client import Client
 from serving.client.errors import DeadlineExceeded, ServerUnavailable, ServerUnreachable, ServingError
-from serving.client.images import LoadedImage, load
+from serving.client.images import BLANK_IMAGE, LoadedImage, load
 from serving.client.pictures import draw_over
 from serving.web import replies
 from serving.web.layers import draw_layers
@@ -27,7 +25,8 @@ from tfrecords_builder.decoding import decode
 
 _PAGE = Path(__file__).parent / "page"
 _DESCRIPTION = (
-    "Asks a model server about chest X-rays: JPEG, PNG, BMP, GIF or DICOM files. Nothing is stored.\n\n"
+    "Asks a model server about chest X-rays: JPEG, PNG, BMP, GIF or DICOM files. Nothing is stored. "
+    "[The same as a page](.)\n\n"
     "**This is a research tool, not a medical device.** Do not use it to diagnose, treat or triage anyone."
 )
 _FAILURES: dict[int | str, dict[str, Any]] = {
@@ -71,7 +70,11 @@ def make_app(settings: WebSettings, client: Client) -> FastAPI:
 
 
 def _add_api(app: FastAPI, settings: WebSettings, client: Client) -> None:
-    described: dict[str, Any] = {"openapi_extra": OPENAPI, "responses": _FAILURES}
+    described: dict[str, Any] = {
+        "openapi_extra": OPENAPI,
+        "responses": _FAILURES,
+        "tags": ["answers"],
+    }
 
     @app.post("/v1/predict", **described)
     async def predict(request: Request) -> replies.Predictions:
@@ -108,26 +111,46 @@ def _add_api(app: FastAPI, settings: WebSettings, client: Client) -> None:
 
 
 def _add_health(app: FastAPI, settings: WebSettings, client: Client) -> None:
-    blank = cv2.imencode(".png", np.zeros((64, 64), np.uint8))[1].tobytes()
     limits = replies.Limits(files=settings.max_files, bytes=settings.max_bytes)
+    needs_token = settings.token_file is not None
 
-    @app.get("/healthz")
+    @app.get("/v1/allowed", responses={401: {"model": replies.Failure}}, tags=["health"])
+    async def allowed() -> replies.Allowed:
+        """Says whether the token is right."""
+        return replies.Allowed(allowed=True)
+
+    @app.get("/healthz", summary="Does this service run?", tags=["health"])
     async def healthz() -> dict[str, bool]:
         """Says that this service runs. It does not ask the model server."""
         return {"alive": True}
 
-    @app.get("/readyz", responses={503: {"model": replies.Readiness}})
+    @app.get(
+        "/readyz",
+        summary="Does the model server answer?",
+        responses={503: {"model": replies.Readiness}},
+        tags=["health"],
+    )
     async def readyz(response: Response) -> replies.Readiness:
         """Says whether the model server answers, and which version of the model."""
         try:
-            (answer,) = await client.predict_async([blank])
+            (answer,) = await client.predict_async([BLANK_IMAGE])
         except ServingError as error:
             response.status_code = 503
             return replies.Readiness(
-                ready=False, version=None, threshold=None, reason=str(error), limits=limits
+                ready=False,
+                version=None,
+                threshold=None,
+                reason=str(error),
+                limits=limits,
+                needs_token=needs_token,
             )
         return replies.Readiness(
-            ready=True, version=answer.version, threshold=answer.threshold, reason="", limits=limits
+            ready=True,
+            version=answer.version,
+            threshold=answer.threshold,
+            reason="",
+            limits=limits,
+            needs_token=needs_token,
         )
 
 

@@ -77,7 +77,10 @@ class Guard:
         if self._settings.is_local and _host_name(headers.get("host", "")) not in _LOCAL_NAMES:
             raise HTTPException(421, "this service answers only at localhost: choose an address with --host")
         if scope["path"].startswith(API) and not self._is_allowed(headers.get("authorization", "")):
-            raise HTTPException(401, "a token is needed: send the header 'Authorization: Bearer TOKEN'")
+            given = (
+                "this is not the token of this service" if "authorization" in headers else "a token is needed"
+            )
+            raise HTTPException(401, f"{given}: send the header 'Authorization: Bearer TOKEN'")
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._settings.max_bytes:
             raise _too_large(self._settings.max_bytes)

@@ -50,6 +50,16 @@ def test_a_search_leaves_a_leaderboard_a_report_and_a_run_of_the_best(records, t
     runs.refuse_foreign_folder(str(run), overwrite=True)  # it knows all its files
 
 
+def test_a_search_anew_keeps_its_own_trials_and_report(records, searched, tmp_path):
+    run = Path(shutil.copytree(searched, tmp_path / "run"))
+
+    search(quick_search(records, run, max_trials=2, overwrite=True))
+
+    assert (run / "search/search.html").exists()
+    assert len([path for path in (run / "search/trials").iterdir() if path.is_dir()]) == 2
+    assert runs.is_finished(str(run))
+
+
 @pytest.mark.slow
 def test_hyperband_goes_on_with_the_weights_of_the_trial_that_it_continues(records, tmp_path):
     run = tmp_path / "run"

@@ -8,7 +8,8 @@ const COLUMNS = [
 ];
 
 const element = (id) => document.getElementById(id);
-const answers = []; // in the order of the files; undefined until the answer is there
+const answers = []; // in the order of the files, each with its file; undefined until the answer is there
+let waiting = []; // files that were not sent because the token was missing or wrong
 let shown = null;
 let limits = null;
 let token = sessionStorage.getItem("token") || "";
@@ -32,6 +33,7 @@ async function checkServer() {
   try {
     const state = await (await fetch("readyz")).json();
     limits = state.limits;
+    if (state.needs_token && !token) element("access").hidden = false;
     element("server").textContent = state.ready
       ? `The model server answers with version ${state.version}; an X-ray is called PNEUMONIA from a probability of ` +
         `${number(state.threshold, 3)} on.`
@@ -66,7 +68,7 @@ async function explain(file) {
   }
   const content = await reply.json().catch(() => ({ error: `HTTP ${reply.status}` }));
   if (!reply.ok) throw new Refused(reply.status, content.error || `HTTP ${reply.status}`);
-  return content.answers[0];
+  return { ...content.answers[0], source: file };
 }
 
 async function send(files) {
@@ -74,10 +76,13 @@ async function send(files) {
   answers.length += files.length;
   let next = 0;
   let done = 0;
+  let unreadable = 0;
+  let isFirst = true;
   let failed = null;
   say("problem", "");
   const report = () => {
-    element("progress").textContent = `${done} of ${files.length} X-rays answered`;
+    const rest = unreadable ? `, ${unreadable} of them could not be read` : "";
+    element("progress").textContent = `${done} of ${files.length} files done${rest}`;
   };
   report();
   const worker = async () => {
@@ -90,18 +95,51 @@ async function send(files) {
         return;
       }
       done += 1;
+      const { valid } = answers[begin + position];
+      unreadable += valid ? 0 : 1;
       report();
       list();
-      if (shown === null && answers[begin + position].valid) show(begin + position);
+      if (isFirst && valid) {
+        isFirst = false;
+        show(begin + position);
+      }
     }
   };
   await Promise.all(Array.from({ length: AT_THE_SAME_TIME }, worker));
   if (failed) {
-    const lost = files.length - done;
-    say("problem", `${lost} of ${files.length} X-rays were not answered: ${failed.message}. Choose them again later.`);
-    if (failed.status === 401) element("access").hidden = false;
+    const lost = files.filter((_, position) => !answers[begin + position]);
+    if (failed.status === 401) {
+      waiting = lost;
+      askForToken();
+    } else {
+      const count = `${lost.length} of ${files.length} X-rays were not answered`;
+      say("problem", `${count}: ${failed.message}. Choose them again later.`);
+    }
     checkServer();
   }
+}
+
+// --- the token
+
+function askForToken() {
+  element("access").hidden = false;
+  say("problem", token ? "This is not the token of this service." : "This service needs a token.");
+  element("token").focus();
+}
+
+async function useToken(text) {
+  token = text;
+  const reply = await fetch("v1/allowed", { headers: authorization() }).catch(() => null);
+  if (!reply || !reply.ok) {
+    askForToken();
+    return;
+  }
+  sessionStorage.setItem("token", token);
+  element("access").hidden = true;
+  say("problem", "");
+  const files = waiting;
+  waiting = [];
+  if (files.length) send(files);
 }
 
 // --- the table
@@ -120,9 +158,9 @@ function list() {
       name.addEventListener("click", () => { show(position); element("shown-file").focus(); });
     }
     row.insertCell().append(name);
-    const label = answer.valid ? answer.label : `${answer.label}: ${answer.reason}`;
+    const warning = answer.valid ? answer.warning : answer.reason;
     for (const text of [
-      label, number(answer.probability, 4), number(answer.threshold, 4), answer.warning, number(answer.lung_area, 2),
+      answer.label, number(answer.probability, 4), number(answer.threshold, 4), warning, number(answer.lung_area, 2),
       number(answer.familiarity, 2), number(answer.evidence, 1), number(answer.version, 0),
     ]) row.insertCell().textContent = text;
   });
@@ -159,6 +197,9 @@ function show(position) {
   element("shown-answer").textContent =
     `${answer.label}: probability of pneumonia ${number(answer.probability, 3)}, threshold ` +
     `${number(answer.threshold, 3)}, evidence ${number(answer.evidence, 1)}, model version ${number(answer.version, 0)}`;
+  element("evidence").textContent =
+    `Colors: what counts as evidence for ${answer.label}. The hottest place of a weak heatmap is as bright as that of a ` +
+    "strong one: compare the evidence. The thin frame is the part that the model saw.";
   say("shown-warning", answer.warning ? `Warning: ${answer.warning}` : "");
   const xray = `data:image/jpeg;base64,${answer.layers.xray_jpeg}`;
   element("plain").src = element("below").src = xray;
@@ -182,22 +223,16 @@ function applyControls() {
   element("lungs").hidden = !(hasLungs && element("outline").checked);
 }
 
-function savePicture() {
-  const below = element("below");
-  const canvas = document.createElement("canvas");
-  canvas.width = below.naturalWidth;
-  canvas.height = below.naturalHeight;
-  const context = canvas.getContext("2d");
-  context.drawImage(below, 0, 0);
-  const [top, left, bottom, right] = answers[shown].region;
-  const place = [
-    left * canvas.width, top * canvas.height, (right - left) * canvas.width, (bottom - top) * canvas.height,
-  ];
-  context.globalAlpha = element("opacity").value / 100;
-  context.drawImage(element("heat"), ...place);
-  context.globalAlpha = 1;
-  if (!element("lungs").hidden) context.drawImage(element("lungs"), ...place);
-  save(`${answers[shown].file}-heat.png`, canvas.toDataURL("image/png"));
+async function savePicture() {
+  const { source, file } = answers[shown];
+  const reply = await fetch("v1/overlay", { method: "POST", body: source, headers: authorization() }).catch(() => null);
+  if (!reply || !reply.ok) {
+    say("problem", "The picture could not be drawn: try again later.");
+    return;
+  }
+  const address = URL.createObjectURL(await reply.blob());
+  save(`${file}-heat.png`, address);
+  URL.revokeObjectURL(address);
 }
 
 // --- events
@@ -232,10 +267,7 @@ element("clear").addEventListener("click", () => {
 });
 element("access").addEventListener("submit", (event) => {
   event.preventDefault();
-  token = element("token").value;
-  sessionStorage.setItem("token", token);
-  element("access").hidden = true;
-  say("problem", "");
+  useToken(element("token").value);
 });
 checkServer();
 setInterval(checkServer, 1000 * SECONDS_BETWEEN_CHECKS);

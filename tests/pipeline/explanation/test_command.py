@@ -25,4 +25,4 @@ def test_the_command_writes_a_picture_for_each_image(finished_run, tmp_path, cap
 
     pictures = [line.split("\t")[3] for line in capsys.readouterr().out.splitlines()]
     assert len(pictures) == 2
-    assert all(cv2.imread(picture).shape[0] > 512 for picture in pictures)
+    assert all(cv2.imread(picture).shape[1] == 2 * 512 for picture in pictures)

@@ -99,9 +99,9 @@ def test_very_small_and_very_large_xrays_get_a_size_that_can_be_looked_at(size, 
 
 
 def test_the_caption_says_what_is_known():
-    assert pictures.caption("NORMAL", 0.0123) == ["NORMAL  probability 0.012"]
+    assert pictures.caption("NORMAL", 0.0123) == ["NORMAL  probability of pneumonia 0.012"]
     assert TEXT == [
-        "PNEUMONIA  probability 0.973, threshold 0.250",
-        "evidence 3.2, model version 7",
+        "PNEUMONIA  probability of pneumonia 0.973, threshold 0.250",
+        "colors: evidence for PNEUMONIA, strength 3.2, model version 7",
         "WARNING: no lungs found",
     ]

@@ -159,6 +159,9 @@ def test_without_the_token_nothing_is_answered(start_web):
     assert status(authorization=f"Bearer {TOKEN}x") == 401
     assert status(authorization=f"Basic {TOKEN}") == 401
     assert status(authorization=f"Bearer {TOKEN}") == 200
+    wrong = httpx.get(f"{url}/v1/allowed", headers={"authorization": "Bearer x"})
+    assert (wrong.status_code, "not the token of this service" in wrong.json()["error"]) == (401, True)
+    assert httpx.get(f"{url}/v1/allowed", headers={"authorization": f"Bearer {TOKEN}"}).json()["allowed"]
     for open_path in ("/", "/healthz", "/readyz", "/page/page.js"):
         assert httpx.get(f"{url}{open_path}").status_code == 200
 

@@ -106,8 +106,9 @@ def test_what_is_no_xray_is_said_beside_the_others(open_page, url, xrays, tmp_pa
 
     first, second = rows(page)
     assert first[0] == "notes.txt"
-    assert first[1].startswith("INVALID: not a JPEG, PNG, BMP")
-    assert first[2] == ""
+    assert (first[1], first[2]) == ("INVALID", "")
+    assert first[4].startswith("not a JPEG, PNG, BMP")
+    assert "2 of 2 files done, 1 of them could not be read" in page.locator("#progress").inner_text()
     assert second[1] in ("NORMAL", "PNEUMONIA")
 
 
@@ -193,15 +194,41 @@ def test_everything_has_a_name_for_screen_readers(open_page, url, xrays):
 
 
 def test_a_token_is_asked_for(open_page, local_server, xrays):
-    with running_web(TOKEN, address=f"127.0.0.1:{local_server.rest}") as url:
+    with running_web(TOKEN, address=f"127.0.0.1:{local_server.rest}", token_file="token") as url:
         page = open_page(url)
-        page.set_input_files("#files", xrays[:1])
+        page.get_by_label("Token of this service").wait_for()
+        page.set_input_files("#files", xrays[:2])
+        page.locator("#problem", has_text="This service needs a token.").wait_for()
+        page.get_by_label("Token of this service").fill("wrong")
+        page.get_by_role("button", name="Use it").click()
+        page.locator("#problem", has_text="This is not the token of this service.").wait_for()
         page.get_by_label("Token of this service").fill(TOKEN)
         page.get_by_role("button", name="Use it").click()
 
-        choose(page, xrays[:1])
+        page.locator("#progress", has_text="2 of 2").wait_for()  # what was waiting is sent
 
-        assert len(rows(page)) == 1
+        assert len(rows(page)) == 2
+        assert not page.locator("#access").is_visible()
+
+
+def test_the_picture_that_is_saved_is_that_of_the_client(open_page, url, xrays):
+    page = open_page(url)
+    choose(page, xrays[:1])
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the picture").click()
+
+    saved = Path(download.value.path()).read_bytes()
+    assert download.value.suggested_filename == "xray0.png-heat.png"
+    assert saved == httpx.post(f"{url}/v1/overlay", content=Path(xrays[0]).read_bytes()).content
+
+
+def test_the_latest_files_are_shown(open_page, url, xrays):
+    page = open_page(url)
+    choose(page, xrays[:1])
+    choose(page, xrays[4:5])
+
+    assert page.locator("#shown-file").inner_text() == "xray4.png"
 
 
 def test_the_model_server_goes_away_and_comes_back(open_page, models, xrays, unused_port):
