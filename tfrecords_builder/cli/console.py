@@ -76,7 +76,7 @@ def _overview() -> str:
             *lines,
             "",
             f"`{PROGRAM} COMMAND --help` explains a command; `{PROGRAM} --version` tells the version.",
-            f"`{PROGRAM} {COMPLETION} SHELL` prints what completes them, for `source <(...)`, in {' or '.join(SHELLS)}.",
+            f"`source <({PROGRAM} {COMPLETION} SHELL)` completes them in {' or '.join(SHELLS)}.",
             "This is a research tool, not a medical device.",
         ]
     )
