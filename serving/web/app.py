@@ -159,7 +159,7 @@ async def _explained(client: Client, uploads: list[Upload]) -> AsyncIterator[rep
     answers = await _answers(client, loaded)
     for upload, image, answer in zip(uploads, loaded, answers, strict=True):
         layers = None
-        if answer.valid:
+        if answer.valid and answer.region is not None:
             layers = await asyncio.to_thread(_draw_layers, image.encoded, answer)
         yield replies.ExplainedAnswer.of(upload.name, answer, layers)
 

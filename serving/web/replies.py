@@ -72,7 +72,10 @@ class ExplainedAnswer(Answer):
         description="Top, left, bottom and right of the part of the image that the model saw, as shares of "
         "height and width.",
     )
-    layers: Layers | None = pydantic.Field(default=None, description="Null if the file is not valid.")
+    layers: Layers | None = pydantic.Field(
+        default=None,
+        description="Null if the file is not valid, or an earlier version of this project exported the model.",
+    )
 
     @classmethod
     def of(cls, file: str, answer: Prediction, layers: Layers | None = None) -> Self:

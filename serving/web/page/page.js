@@ -95,11 +95,11 @@ async function send(files) {
         return;
       }
       done += 1;
-      const { valid } = answers[begin + position];
+      const { valid, layers } = answers[begin + position];
       unreadable += valid ? 0 : 1;
       report();
       list();
-      if (isFirst && valid) {
+      if (isFirst && layers) {
         isFirst = false;
         show(begin + position);
       }
@@ -151,9 +151,9 @@ function list() {
     if (!answer) return;
     const row = rows.insertRow();
     row.setAttribute("aria-current", String(position === shown));
-    const name = document.createElement(answer.valid ? "button" : "span");
+    const name = document.createElement(answer.layers ? "button" : "span");
     name.textContent = answer.file;
-    if (answer.valid) {
+    if (answer.layers) {
       name.type = "button";
       name.addEventListener("click", () => { show(position); element("shown-file").focus(); });
     }
