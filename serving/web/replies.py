@@ -74,7 +74,7 @@ class ExplainedAnswer(Answer):
     )
     layers: Layers | None = pydantic.Field(
         default=None,
-        description="Null if the file is not valid, or an earlier version of this project exported the model.",
+        description="Null if the file is not valid, or an earlier version exported the model.",
     )
 
     @classmethod
