@@ -140,8 +140,9 @@ def command(monkeypatch, capfd, tmp_path):
 
     def run(module: str, *arguments) -> tuple[int, str, list[str]]:
         monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
-        if not hasattr(sys.modules.get(module), "__path__"):  # runpy warns of modules that are there already
-            monkeypatch.delitem(sys.modules, module, raising=False)
+        is_package = hasattr(sys.modules.get(module), "__path__")
+        executed = f"{module}.__main__" if is_package else module
+        monkeypatch.delitem(sys.modules, executed, raising=False)  # runpy warns of modules that are there
         capfd.readouterr()
         with pytest.raises(SystemExit) as exited:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
