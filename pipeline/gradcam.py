@@ -102,7 +102,7 @@ def main(config: GradcamConfig) -> None:
 
     from pipeline import runs
     from pipeline.explanation.explainer import Explainer
-    from pipeline.explanation.pictures import caption, side_by_side
+    from pipeline.explanation.pictures import caption, draw_explanation
     from tfrecords_builder.records import CLASS_NAMES
 
     refuse_unknown_files(config.output, PICTURES)
@@ -117,12 +117,13 @@ def main(config: GradcamConfig) -> None:
         warning = explained.assessment.warning.numpy()[0].decode()
         label = CLASS_NAMES[int(probability >= threshold)]
         lungs = explained.assessment.lungs
-        picture = side_by_side(
+        picture = draw_explanation(
             xray,
             explained.heatmap[0].numpy(),
             loaded.preprocessing.region,
             caption(label, probability, threshold, evidence=float(explained.evidence[0]), warning=warning),
             None if lungs is None else lungs[0, ..., 0].numpy(),
+            beside_plain=True,
         )
         target = storage.join(config.output, f"{number:04d}-{storage.shortened(Path(path).stem)}.png")
         storage.write(target, sign_png(cv2.imencode(".png", picture[..., ::-1])[1].tobytes()))

@@ -6,7 +6,7 @@ tables of numbers and `answers.json`, so that people can look at them, too. This
 """
 
 import dataclasses
-import io
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.decision.calibration import logit
 from serving import names
 from tfrecords_builder import storage
 from tfrecords_builder.records import CLASS_NAMES, NORMAL, PNEUMONIA
@@ -65,7 +66,7 @@ class Golden:
         for file, content in zip(files, self.encoded, strict=True):
             storage.write(storage.join(folder, file), content)
         for file, array in ((_PIXELS, self.pixels), (_HEATMAPS, self.heatmap)):
-            storage.write(storage.join(folder, file), _npy(array))
+            storage.write_with(storage.join(folder, file), functools.partial(np.save, arr=array))
         rows = zip(files, self.probability, self.lung_area, self.familiarity, strict=True)
         answers = {
             "threshold": self.threshold,
@@ -101,7 +102,7 @@ def load(version_folder: str) -> Golden | None:
         storage.read_with(storage.join(folder, file), np.load) for file in (_PIXELS, _HEATMAPS)
     )
     return Golden(
-        encoded=[_bytes(storage.join(folder, image["file"])) for image in answers["images"]],
+        encoded=[storage.read_bytes(storage.join(folder, image["file"])) for image in answers["images"]],
         pixels=pixels,
         threshold=float(answers["threshold"]),
         probability=column(names.PROBABILITY),
@@ -129,7 +130,7 @@ def differences(golden: Golden, outputs: Mapping[str, Any]) -> list[str]:
     lacking = [name for name in (names.PROBABILITY, names.LABEL) if name not in outputs]
     if lacking:
         return [f"it does not return {' and '.join(lacking)}"]
-    expected = {
+    expected: dict[str, NDArray[np.floating]] = {
         names.PROBABILITY: golden.probability,
         _LOGIT: logit(golden.probability),
         names.LUNG_AREA: golden.lung_area,
@@ -144,13 +145,7 @@ def differences(golden: Golden, outputs: Mapping[str, Any]) -> list[str]:
     return found + _of_labels(golden, outputs[names.LABEL])
 
 
-def logit(probability: Any) -> NDArray[np.float32]:
-    """The logits of probabilities; those of 0 and 1 are finite."""
-    inside = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
-    return (np.log(inside) - np.log1p(-inside)).astype(np.float32)
-
-
-def _of_numbers(name: str, values: Any, expected: NDArray[np.float32], tolerance: float) -> list[str]:
+def _of_numbers(name: str, values: Any, expected: NDArray[np.floating], tolerance: float) -> list[str]:
     answered = np.asarray(values, np.float32)
     if answered.shape != expected.shape:
         return [f"{name} has the shape {answered.shape}, that of the evaluated model is {expected.shape}"]
@@ -174,13 +169,3 @@ def _of_labels(golden: Golden, labels: Any) -> list[str]:
         f"label of golden image {wrong[0]} is {labels[wrong[0]]}, that of the evaluated model is "
         f"{expected[wrong[0]]} ({len(wrong)} of {len(expected)} labels differ)"
     ]
-
-
-def _npy(array: NDArray[Any]) -> bytes:
-    memory = io.BytesIO()
-    np.save(memory, array)
-    return memory.getvalue()
-
-
-def _bytes(path: str) -> bytes:
-    return storage.read_beginning(path, -1)

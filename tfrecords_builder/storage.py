@@ -88,16 +88,26 @@ def read(path: str) -> str:
         OSError: if a local file cannot be read.
         tf.errors.OpError: if a file behind a URL cannot be read.
     """
+    return read_bytes(path).decode("utf-8")
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: if a local file cannot be read.
+        tf.errors.OpError: if a file behind a URL cannot be read.
+    """
     if not is_url(path):
-        return Path(path).read_bytes().decode("utf-8")  # read_text would change the ends of lines
+        return Path(path).read_bytes()
     import tensorflow as tf
 
-    with tf.io.gfile.GFile(path) as file:
-        return str(file.read())
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return bytes(file.read())
 
 
 def read_beginning(path: str, count: int) -> bytes:
-    """The first `count` bytes of a file, or all of it if it has fewer or `count` is -1.
+    """The first `count` bytes of a file, or all of it if it has fewer.
 
     Raises:
         OSError: if a local file cannot be read.

@@ -56,12 +56,14 @@ def caption(
     return [line for line in lines if line]
 
 
-def explained(
+def draw_explanation(
     xray: NDArray[np.uint8],
     heatmap: NDArray[np.float32],
     region: Sequence[float],
     text: Sequence[str],
     lungs: NDArray[np.float32] | None = None,
+    *,
+    beside_plain: bool = False,
 ) -> NDArray[np.uint8]:
     """Draws the whole X-ray with heat over the part that the model saw, a frame around it, and text above.
 
@@ -74,25 +76,16 @@ def explained(
         text: lines above the picture.
         lungs: how probably each place of this part is in a lung, float32 (any height, any width), 0 to 1;
             None for no outline.
+        beside_plain: draw the X-ray without heat beside it, too.
 
     Returns:
         uint8 (height, width, 3), RGB.
     """
-    gray = _with_readable_size(xray)
-    return _with_text(_with_heat_inside(gray, heatmap, region, lungs), text)
-
-
-def side_by_side(
-    xray: NDArray[np.uint8],
-    heatmap: NDArray[np.float32],
-    region: Sequence[float],
-    text: Sequence[str],
-    lungs: NDArray[np.float32] | None = None,
-) -> NDArray[np.uint8]:
-    """Draws the whole X-ray, and beside it what `explained` draws; the arguments are the same."""
-    gray = _with_readable_size(xray)
-    plain = np.repeat(gray[..., None], 3, axis=-1)
-    return _with_text(np.hstack([plain, _with_heat_inside(gray, heatmap, region, lungs)]), text)
+    gray = with_longest_side(xray, SMALLEST_SIDE, LARGEST_SIDE)
+    picture = _with_heat_inside(gray, heatmap, region, lungs)
+    if beside_plain:
+        picture = np.hstack([np.repeat(gray[..., None], 3, axis=-1), picture])
+    return _with_text(picture, text)
 
 
 def with_heat(
@@ -139,10 +132,10 @@ def outline(lungs: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.boo
     return inside > eroded
 
 
-def _with_readable_size(xray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def with_longest_side(xray: NDArray[np.uint8], smallest: int, largest: int) -> NDArray[np.uint8]:
+    """Enlarges or shrinks an image (height, width) whose longer side is outside these limits, in pixels."""
     height, width = xray.shape
-    scale = max(1.0, SMALLEST_SIDE / max(height, width))
-    scale = min(scale, LARGEST_SIDE / max(height, width))
+    scale = min(max(1.0, smallest / max(height, width)), largest / max(height, width))
     if scale == 1:
         return xray
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -189,8 +189,8 @@ def _fit_from(
 ) -> None:
     """Trains the rest of an epoch that was stopped in the middle, or else all remaining epochs."""
     config, content = begun.config, begun.content
-    tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
     steps = steps_per_epoch(content, "train", config.batch_size)
+    tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
     tensorboard.async_safe = True  # else Keras would wait for the metrics of each step, which are not logged
     with refusing_damage(config.records), EpochBar(steps, config.epochs) as bar:
         model.fit(

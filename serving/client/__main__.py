@@ -108,7 +108,7 @@ def _verify(config: ClientConfig, models: str) -> int:
     startup.load_tensorflow()  # it lists the versions
     from serving.client.verify import report, verify
 
-    verification = wait_for_server(lambda: verify(config, models), config.wait)
+    verification = verify(config, models, config.wait)
     report(verification, config)
     for problem in verification.problems:
         logger.error("%s", problem)

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tfrecords_builder.decoding import (
     BEGINNING_BYTES,
@@ -29,6 +29,10 @@ from tfrecords_builder.source.beginnings import format_of
 from tfrecords_builder.source.images import read_image
 from tfrecords_builder.source.passed_over import PassedOver
 from tfrecords_builder.source.walk import READ_ALREADY, File, files_below
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 EncodedOrPath = bytes | str | os.PathLike[str]
 """An image file: its content, or its path."""
@@ -117,9 +121,13 @@ def _as_png(dicom: bytes) -> bytes:
         UnreadableImage: if the file is damaged, or no X-ray.
         UserError: if pydicom (extra `dicom`) is not installed.
     """
+    return encode_png(decode(dicom))
+
+
+def encode_png(pixels: "NDArray[np.uint8]") -> bytes:
+    """A PNG file, written fast, of gray (height, width) or BGR (height, width, 3) pixels."""
     import cv2
 
-    pixels = decode(dicom)
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, _FAST_COMPRESSION])[1].tobytes()
 
 

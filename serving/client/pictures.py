@@ -3,14 +3,12 @@
 from typing import TYPE_CHECKING
 
 from serving.client.answers import Explanation
-from serving.client.images import EncodedOrPath, load
+from serving.client.images import EncodedOrPath, encode_png, load
 from tfrecords_builder.decoding import decode
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_FAST_COMPRESSION = 1  # level of zlib, 1 to 9
 
 
 def draw(image: EncodedOrPath, answer: Explanation) -> bytes:
@@ -25,17 +23,17 @@ def draw(image: EncodedOrPath, answer: Explanation) -> bytes:
         not tell what part of the image it saw, or if the file can no longer be read. It is empty if the
         answer is not valid.
     """
+    if not answer.valid or answer.region is None:
+        return answer.overlay
     loaded = load(image)
-    if not answer.valid or answer.region is None or loaded.problem:
+    if loaded.problem:
         return answer.overlay
     return draw_over(decode(loaded.encoded), answer)
 
 
 def draw_over(xray: "NDArray[np.uint8]", answer: Explanation) -> bytes:
     """Draws a valid answer of a current export over an X-ray, uint8 (height, width); returns a PNG file."""
-    import cv2
-
-    from pipeline.explanation.pictures import caption, explained
+    from pipeline.explanation.pictures import caption, draw_explanation
 
     if answer.region is None:
         raise ValueError("the answer does not tell which part of the image the heatmap covers")
@@ -47,6 +45,5 @@ def draw_over(xray: "NDArray[np.uint8]", answer: Explanation) -> bytes:
         version=answer.version,
         warning=answer.warning,
     )
-    picture = explained(xray, answer.heatmap, answer.region, text, answer.lungs)
-    compression = [cv2.IMWRITE_PNG_COMPRESSION, _FAST_COMPRESSION]
-    return cv2.imencode(".png", picture[..., ::-1], compression)[1].tobytes()
+    picture = draw_explanation(xray, answer.heatmap, answer.region, text, answer.lungs)
+    return encode_png(picture[..., ::-1])

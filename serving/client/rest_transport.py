@@ -41,7 +41,9 @@ class RestTransport:
         base = base_url(address, tls)
         port = port_of(base)
         self._model = model
-        self._url = str(base).rstrip("/") + model_path(model)
+        server = str(base).rstrip("/")
+        self._predict_url = server + predict_path(model)
+        self._metadata_url = f"{server}{_model_path(model)}/metadata"
         self._version = _KnownVersion()
         self._place = base.host, port
         self._proxy = rest_proxy(base.scheme, base.host, port)
@@ -59,7 +61,7 @@ class RestTransport:
         try:
             async with asyncio.timeout(deadline):
                 response = await self._http.post(
-                    f"{self._url}:predict",
+                    self._predict_url,
                     content=predict_body(signature, images),
                     headers={"Content-Type": "application/json"},
                 )
@@ -85,7 +87,7 @@ class RestTransport:
     async def _asked_version(self, deadline: float) -> int | None:
         try:
             async with asyncio.timeout(deadline):
-                response = await self._http.get(f"{self._url}/metadata")
+                response = await self._http.get(self._metadata_url)
             return int(response.json()["model_spec"]["version"])
         except (httpx.TransportError, OSError, ValueError, KeyError, TypeError):  # TimeoutError is an OSError
             return None
@@ -140,7 +142,7 @@ class _KnownVersion:
         return time.monotonic() - self.asked_at < _VERSION_SECONDS
 
 
-def model_path(model: ServedModel) -> str:
+def _model_path(model: ServedModel) -> str:
     """The path of a model."""
     path = f"{names.REST_MODELS}/{quote(model.name, safe='')}"
     if model.version is not None:
@@ -152,7 +154,7 @@ def model_path(model: ServedModel) -> str:
 
 def predict_path(model: ServedModel) -> str:
     """The path of predict requests to a model."""
-    return f"{model_path(model)}:predict"
+    return f"{_model_path(model)}:predict"
 
 
 def predict_body(signature: str, images: Batch) -> bytes:

@@ -16,6 +16,7 @@ from serving.client.errors import RequestRefused, ServerFailed, ServerUnavailabl
 from serving.client.options import ServerOptions
 from serving.client.retry import with_retries
 from serving.client.transport import Batch, Transport
+from serving.client.waiting import wait_for_server
 from serving.golden import Golden
 from serving.version_folders import version_folders
 from tfrecords_builder import storage
@@ -61,20 +62,21 @@ class Verification:
         return found
 
 
-def verify(options: ServerOptions, models: str) -> Verification:
+def verify(options: ServerOptions, models: str, wait: float = 0.0) -> Verification:
     """Sends the golden images of an export to each signature of a server, and compares the answers.
 
     Args:
         options: the server. Without a version in them, the version with the highest number in `models` is
             expected to answer.
         models: folder of exported models; a path or a URL.
+        wait: seconds to wait for a server that is still starting.
 
     Raises:
         UserError: if the folder does not have the version, or the version has no golden images.
         ServingError: if the server cannot be reached, or does not have the model.
     """
     version, expected = _expected(options, models)
-    return asyncio.run(_verify(options, version, expected))
+    return wait_for_server(lambda: asyncio.run(_verify(options, version, expected)), wait)
 
 
 def report(verification: Verification, options: ServerOptions) -> None:

@@ -5,10 +5,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.decision.calibration import logit
 from pipeline.explanation.explainer import Explainer
 from pipeline.runs import Run
 from serving.exporting.random_images import encode_png, random_images
-from serving.golden import Golden, logit
+from serving.golden import Golden
 from tfrecords_builder.records import NORMAL, PNEUMONIA
 from tfrecords_builder.synthetic_xray import draw
 
@@ -50,7 +51,7 @@ def _unsure(run: Run) -> NDArray[np.uint8]:
     shares = np.linspace(0, 1, _BLENDS)[:, None, None, None]
     blends = np.rint((1 - shares) * low + shares * high).astype(np.uint8)  # (blends, images, side, side)
     logits = _logits(run, blends.reshape(-1, *low.shape[1:])).reshape(_BLENDS, GOLDEN_IMAGES)
-    closest = np.argmin(np.abs(logits - logit(run.operating_point.threshold)), axis=0)
+    closest = np.argmin(np.abs(logits - logit(np.array(run.operating_point.threshold))), axis=0)
     return blends[closest, np.arange(GOLDEN_IMAGES)]
 
 
@@ -77,7 +78,7 @@ def _preprocessed(run: Run, encoded: list[bytes]) -> NDArray[np.uint8]:
     return np.stack([run.preprocessing.apply(png) for png in encoded])[..., None]
 
 
-def _logits(run: Run, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _logits(run: Run, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The logits of images (images, side, side)."""
     pixels = np.stack([run.preprocessing.crop_and_resize(image) for image in images])[..., None]
     return logit(run.model.predict(pixels, verbose=0)[:, 0])

@@ -46,8 +46,7 @@ def _write_origin(run: Run, folder: str) -> None:
     for name, source in sources.items():
         if storage.exists(source):
             storage.write(storage.join(folder, name), storage.read(source))
-    with tf.io.gfile.GFile(storage.join(run.folder, runs.MODEL), "rb") as model:
-        digest = hashlib.sha256(model.read()).hexdigest()
+    digest = hashlib.sha256(storage.read_bytes(storage.join(run.folder, runs.MODEL))).hexdigest()
     storage.write(storage.join(folder, f"{runs.MODEL}.sha256"), f"{digest}\n")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.metadata
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from serving.client.answers import Explanation
+from serving.client.answers import Explanation, Prediction
 from serving.client.client import Client
 from serving.client.errors import DeadlineExceeded, ServerUnavailable, ServerUnreachable, ServingError
 from serving.client.images import BLANK_IMAGE, LoadedImage, load
@@ -92,7 +91,7 @@ def _add_api(app: FastAPI, settings: WebSettings, client: Client) -> None:
     async def explain(request: Request) -> replies.Explanations:
         """Does what `predict` does, and explains each answer with pictures to lay over one another."""
         uploads = await read_uploads(request, settings.max_files)
-        return replies.Explanations(answers=[answer async for answer in _explained(client, uploads)])
+        return replies.Explanations(answers=await _explained(client, uploads))
 
     @app.post(
         "/v1/overlay",
@@ -112,7 +111,6 @@ def _add_api(app: FastAPI, settings: WebSettings, client: Client) -> None:
 
 def _add_health(app: FastAPI, settings: WebSettings, client: Client) -> None:
     limits = replies.Limits(files=settings.max_files, bytes=settings.max_bytes)
-    needs_token = settings.token_file is not None
 
     @app.get("/v1/allowed", responses={401: {"model": replies.Failure}}, tags=["health"])
     async def allowed() -> replies.Allowed:
@@ -134,34 +132,29 @@ def _add_health(app: FastAPI, settings: WebSettings, client: Client) -> None:
         """Says whether the model server answers, and which version of the model."""
         try:
             (answer,) = await client.predict_async([BLANK_IMAGE])
+            reason = ""
         except ServingError as error:
             response.status_code = 503
-            return replies.Readiness(
-                ready=False,
-                version=None,
-                threshold=None,
-                reason=str(error),
-                limits=limits,
-                needs_token=needs_token,
-            )
+            answer, reason = Prediction.invalid(str(error)), str(error)
         return replies.Readiness(
-            ready=True,
+            ready=not reason,
             version=answer.version,
             threshold=answer.threshold,
-            reason="",
+            reason=reason,
             limits=limits,
-            needs_token=needs_token,
         )
 
 
-async def _explained(client: Client, uploads: list[Upload]) -> AsyncIterator[replies.ExplainedAnswer]:
+async def _explained(client: Client, uploads: list[Upload]) -> list[replies.ExplainedAnswer]:
     loaded = [await asyncio.to_thread(load, upload.content) for upload in uploads]
     answers = await _answers(client, loaded)
+    explained = []
     for upload, image, answer in zip(uploads, loaded, answers, strict=True):
         layers = None
         if answer.valid and answer.region is not None:
             layers = await asyncio.to_thread(_draw_layers, image.encoded, answer)
-        yield replies.ExplainedAnswer.of(upload.name, answer, layers)
+        explained.append(replies.ExplainedAnswer.of(upload.name, answer, layers))
+    return explained
 
 
 def _draw_layers(encoded: bytes, answer: Explanation) -> replies.Layers:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.explanation.pictures import OUTLINE_COLOR, outline, palette
+from pipeline.explanation.pictures import OUTLINE_COLOR, outline, palette, with_longest_side
 from serving.client.answers import Explanation
 from serving.web.replies import Layers
 
@@ -23,19 +23,12 @@ def draw_layers(xray: NDArray[np.uint8], answer: Explanation) -> Layers:
         xray: uint8 (height, width), as decoded from its file.
         answer: the answer about it.
     """
+    shrunk = with_longest_side(xray, 1, LARGEST_SIDE)
     return Layers(
-        xray_jpeg=_encode(".jpg", _shrunk(xray), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]),
+        xray_jpeg=_encode(".jpg", shrunk, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]),
         heat_png=_encode(".png", _heat(answer.heatmap)),
         lungs_png=None if answer.lungs is None else _encode(".png", _outline(answer.lungs)),
     )
-
-
-def _shrunk(xray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = LARGEST_SIDE / max(xray.shape)
-    if scale >= 1:
-        return xray
-    height, width = (max(1, round(scale * side)) for side in xray.shape)
-    return cv2.resize(xray, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _heat(heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -113,7 +113,6 @@ class Readiness(pydantic.BaseModel):
     threshold: float | None = pydantic.Field(description="Its operating point.")
     reason: str = pydantic.Field(description="Why it does not answer; empty if it does.")
     limits: Limits
-    needs_token: bool = pydantic.Field(description="Whether requests to `/v1/` need a token.")
 
 
 class Allowed(pydantic.BaseModel):

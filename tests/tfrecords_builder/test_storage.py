@@ -40,6 +40,7 @@ def test_what_is_written_is_read_byte_for_byte_and_missing_folders_are_made(fold
 
     assert storage.exists(path)
     assert storage.read(path) == "Röntgen\r\n"
+    assert storage.read_bytes(path) == b"R\xc3\xb6ntgen\r\n"
     assert names_in(storage.join(folder, "below")) == ["file"]
 
 

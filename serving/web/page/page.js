@@ -33,7 +33,6 @@ async function checkServer() {
   try {
     const state = await (await fetch("readyz")).json();
     limits = state.limits;
-    if (state.needs_token && !token) element("access").hidden = false;
     element("server").textContent = state.ready
       ? `The model server answers with version ${state.version}; an X-ray is called PNEUMONIA from a probability of ` +
         `${number(state.threshold, 3)} on.`
@@ -127,10 +126,14 @@ function askForToken() {
   element("token").focus();
 }
 
+async function statusOfAccess() {
+  const reply = await fetch("v1/allowed", { headers: authorization() }).catch(() => null);
+  return reply ? reply.status : 0;
+}
+
 async function useToken(text) {
   token = text;
-  const reply = await fetch("v1/allowed", { headers: authorization() }).catch(() => null);
-  if (!reply || !reply.ok) {
+  if ((await statusOfAccess()) !== 200) {
     askForToken();
     return;
   }
@@ -270,4 +273,5 @@ element("access").addEventListener("submit", (event) => {
   useToken(element("token").value);
 });
 checkServer();
+statusOfAccess().then((status) => { element("access").hidden = status !== 401; });
 setInterval(checkServer, 1000 * SECONDS_BETWEEN_CHECKS);

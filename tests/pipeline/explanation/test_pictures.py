@@ -47,7 +47,7 @@ def test_cold_pixels_stay_gray_and_hot_ones_are_colored():
 
 
 def test_the_picture_has_the_size_of_the_xray_and_text_above_it(xray, heatmap):
-    picture = pictures.explained(xray, heatmap, BORDER, TEXT)
+    picture = pictures.draw_explanation(xray, heatmap, BORDER, TEXT)
 
     height, width, channels = picture.shape
     assert (width, channels) == (800, 3)
@@ -58,7 +58,7 @@ def test_the_picture_has_the_size_of_the_xray_and_text_above_it(xray, heatmap):
 
 
 def test_only_the_part_that_the_model_saw_is_colored_and_it_is_framed(xray, heatmap):
-    picture = pictures.explained(xray, heatmap, BORDER, TEXT)[-600:]
+    picture = pictures.draw_explanation(xray, heatmap, BORDER, TEXT)[-600:]
 
     is_gray = (picture == picture[..., :1]).all(axis=-1)
     assert is_gray[:60].all()
@@ -74,7 +74,7 @@ def test_only_the_part_that_the_model_saw_is_colored_and_it_is_framed(xray, heat
 def test_the_lungs_are_outlined(xray, heatmap, lungs):
     cold = np.zeros_like(heatmap)
 
-    plain, outlined = (pictures.explained(xray, cold, BORDER, TEXT, drawn) for drawn in (None, lungs))
+    plain, outlined = (pictures.draw_explanation(xray, cold, BORDER, TEXT, drawn) for drawn in (None, lungs))
 
     line = (plain != outlined).any(axis=-1)
     assert 0 < line.mean() < 0.02
@@ -82,7 +82,7 @@ def test_the_lungs_are_outlined(xray, heatmap, lungs):
 
 
 def test_the_plain_xray_stands_beside_the_explained_one(xray, heatmap):
-    picture = pictures.side_by_side(xray, heatmap, BORDER, TEXT)
+    picture = pictures.draw_explanation(xray, heatmap, BORDER, TEXT, beside_plain=True)
 
     assert picture.shape[1] == 1600
     np.testing.assert_array_equal(picture[-600:, :800, 1], xray)
@@ -92,7 +92,7 @@ def test_the_plain_xray_stands_beside_the_explained_one(xray, heatmap):
     ("size", "shown"), [((64, 32), (512, 256)), ((8192, 16), (4096, 8)), ((512, 300), (512, 300))]
 )
 def test_very_small_and_very_large_xrays_get_a_size_that_can_be_looked_at(size, shown, heatmap):
-    picture = pictures.explained(np.zeros(size, np.uint8), heatmap, BORDER, TEXT)
+    picture = pictures.draw_explanation(np.zeros(size, np.uint8), heatmap, BORDER, TEXT)
 
     assert picture.shape[1] == shown[1]
     assert picture.shape[0] >= shown[0]

@@ -194,7 +194,7 @@ def test_everything_has_a_name_for_screen_readers(open_page, url, xrays):
 
 
 def test_a_token_is_asked_for(open_page, local_server, xrays):
-    with running_web(TOKEN, address=f"127.0.0.1:{local_server.rest}", token_file="token") as url:
+    with running_web(TOKEN, address=f"127.0.0.1:{local_server.rest}") as url:
         page = open_page(url)
         page.get_by_label("Token of this service").wait_for()
         page.set_input_files("#files", xrays[:2])
