@@ -107,11 +107,10 @@ def main(config: GradcamConfig) -> None:
 
     refuse_unknown_files(config.output, PICTURES)
     loaded = runs.load(config.run)
-    xrays = {path: _decoded(path, loaded.preprocessing) for path in config.images}
+    xrays = {path: _read(path, loaded.preprocessing) for path in config.images}
     explain = Explainer(loaded.model, loaded.reference)
     threshold = loaded.operating_point.threshold
-    for number, (path, xray) in enumerate(xrays.items()):
-        pixels = loaded.preprocessing.crop_and_resize(xray)
+    for number, (path, (xray, pixels)) in enumerate(xrays.items()):
         explained = explain(tf.constant(pixels[None, ..., None]), threshold)
         probability = float(explained.probability[0])
         warning = explained.assessment.warning.numpy()[0].decode()
@@ -130,12 +129,13 @@ def main(config: GradcamConfig) -> None:
         print(f"{label}\t{probability:.4f}\t{path}\t{target}\t{warning}".rstrip())  # noqa: T201
 
 
-def _decoded(path: str, preprocessing: "Preprocessing") -> "NDArray[np.uint8]":
-    """The pixels of an X-ray file, uint8 (height, width)."""
+def _read(path: str, preprocessing: "Preprocessing") -> "tuple[NDArray[np.uint8], NDArray[np.uint8]]":
+    """The X-ray in a file, uint8 (height, width), and what the model sees, uint8 (image_size, image_size)."""
     from tfrecords_builder.decoding import UnreadableImage
 
     try:
-        return preprocessing.decode(Path(path).read_bytes())
+        encoded = Path(path).read_bytes()
+        return preprocessing.decode(encoded), preprocessing.apply(encoded)
     except OSError as error:
         raise UserError(f"cannot read the image {path!r}: {error.strerror}") from None
     except UnreadableImage as error:

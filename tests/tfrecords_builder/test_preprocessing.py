@@ -8,10 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tests.tfrecords_builder.image_files import image_files
-from tfrecords_builder import Preprocessing
+from tfrecords_builder import Preprocessing, synthetic_xray
+from tfrecords_builder.decoding.reduction import reduction
 from tfrecords_builder.manifest import Manifest
 
 SIZES = [(200, 260), (64, 64), (40, 300), (300, 40), (33, 21)]
+REDUCED_SIZES = {2: (150, 260), 4: (300, 260), 8: (500, 470)}
+"""Sizes of images by the factor by which JPEGs are reduced when they become 16x16 pixels."""
 
 
 def assert_nearly_equal(preprocessing, in_tensorflow, size):
@@ -33,6 +36,29 @@ def in_graph(border):
     return tf.function(preprocessing.apply_in_graph, input_signature=[tf.TensorSpec([], tf.string)])
 
 
+@pytest.mark.parametrize("factor", REDUCED_SIZES)
+def test_so_do_they_if_jpegs_are_reduced(factor):
+    preprocessing, (height, width) = Preprocessing(16, 0.08), REDUCED_SIZES[factor]
+    in_tensorflow = tf.function(preprocessing.apply_in_graph, input_signature=[tf.TensorSpec([], tf.string)])
+
+    assert reduction(height, width, preprocessing.smallest_side) == factor
+    assert_nearly_equal(preprocessing, in_tensorflow, (height, width))
+
+
+def test_a_reduced_jpeg_becomes_nearly_the_same_pixels():
+    xray, _, _ = synthetic_xray.draw(
+        np.random.default_rng(0), 1, viral=True, mean_height=400, contrast=0.3, marker_strength=0
+    )
+    encoded = cv2.imencode(".jpg", xray)[1].tobytes()
+    scaled, full = (Preprocessing(32, 0.08, jpeg_decoding=rule) for rule in ("scaled", "full"))
+
+    pixels, height, width = scaled.apply_and_measure(encoded)
+
+    assert (height, width) == xray.shape
+    assert 0 < np.abs(pixels.astype(int) - full.apply(encoded)).mean() < 1
+    assert scaled.decode(encoded).shape == xray.shape
+
+
 @pytest.mark.parametrize("sixteen_bits", ["range", "high_byte"])
 def test_so_do_they_if_tensorflow_runs_eagerly(sixteen_bits):
     preprocessing = Preprocessing(48, 0.08, sixteen_bits)
@@ -40,8 +66,9 @@ def test_so_do_they_if_tensorflow_runs_eagerly(sixteen_bits):
     assert_nearly_equal(preprocessing, preprocessing.apply_in_graph, (40, 300))
 
 
-def test_opencv_and_tensorflow_on_real_originals(original_xrays):
-    preprocessing = Preprocessing(64, 0.08)
+@pytest.mark.parametrize("jpeg_decoding", ["scaled", "full"])
+def test_opencv_and_tensorflow_on_real_originals(original_xrays, jpeg_decoding):
+    preprocessing = Preprocessing(64, 0.08, jpeg_decoding=jpeg_decoding)
     files = [path for path in sorted(original_xrays.rglob("*")) if path.is_file()]
     dataset = tf.data.Dataset.from_tensor_slices([path.read_bytes() for path in files])
 
@@ -70,6 +97,7 @@ def test_cropping_and_area_averaging_computed_by_hand():
         {"border": 0.5},
         {"border": -0.1},
         {"sixteen_bits": "low_byte"},
+        {"jpeg_decoding": "half"},
     ],
 )
 def test_impossible_settings_are_refused(wrong):
@@ -98,7 +126,7 @@ OLD = """{
 """
 
 
-def test_records_of_before_keep_their_rule_for_16_bits():
+def test_records_of_before_keep_their_rules():
     fields = json.loads(OLD)
     del fields["sha256"]
     digest = hashlib.sha256((json.dumps(fields, indent=2) + "\n").encode()).hexdigest()
@@ -106,14 +134,15 @@ def test_records_of_before_keep_their_rule_for_16_bits():
 
     content = Manifest.from_json(old)
 
-    assert content.preprocessing == Preprocessing(32, 0.1, "high_byte")
+    assert content.preprocessing == Preprocessing(32, 0.1, "high_byte", "full")
     assert content.to_json() == old
 
 
-def test_new_records_say_their_rule_for_16_bits():
+def test_new_records_say_their_rules():
     content = Manifest(Preprocessing(32, 0.1), "raw", "test", {}, {})
 
-    assert json.loads(content.to_json())["preprocessing"]["sixteen_bits"] == "range"
+    fields = json.loads(content.to_json())["preprocessing"]
+    assert (fields["sixteen_bits"], fields["jpeg_decoding"]) == ("range", "scaled")
     assert Manifest.from_json(content.to_json()) == content
 
 

@@ -32,8 +32,7 @@ class RecordMaker:
         try:
             encoded = read_image(image_path(self.folder, image.source))
             digest = hashlib.sha256(encoded).hexdigest()  # now, while the file is in the CPU's cache
-            original = self.preprocessing.decode(encoded)
-            pixels = self.preprocessing.crop_and_resize(original)
+            pixels, height, width = self.preprocessing.apply_and_measure(encoded)
             lungs = self._lungs(image, pixels)
         except OSError as error:
             return LeftOut(image.source, f"cannot be read: {error.strerror}")
@@ -47,9 +46,9 @@ class RecordMaker:
             subtype=image.subtype,
             sha256=digest,
             lungs=lungs,
-            lesions=self._lesions(image, original.shape),
-            width=original.shape[1],
-            height=original.shape[0],
+            lesions=self._lesions(image, (height, width)),
+            width=width,
+            height=height,
             columns=dict(image.details.columns) or None,
         )
         return serialize(record)

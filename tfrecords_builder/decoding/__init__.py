@@ -1,9 +1,11 @@
-"""Decodes image files to gray: `decode` for the builder, `decode_in_graph` for the served model.
+"""Decodes image files to gray: `decode_reduced` for records, `decode_in_graph` for the served model.
+
+`decode` gives the whole image, to look at.
 
 A new image format starts in `formats.py`.
 """
 
-from tfrecords_builder.decoding.dispatch import decode, decode_in_graph
+from tfrecords_builder.decoding.dispatch import decode, decode_in_graph, decode_reduced
 from tfrecords_builder.decoding.errors import UnreadableImage
 from tfrecords_builder.decoding.formats import (
     BEGINNING_BYTES,
@@ -28,6 +30,7 @@ __all__ = [
     "UnreadableImage",
     "decode",
     "decode_in_graph",
+    "decode_reduced",
     "read_header",
     "recognize",
 ]

@@ -6,6 +6,7 @@
 - JPEGs are rotated and mirrored as their EXIF says.
 - Transparency is ignored. GIFs give their first image, without the canvas around it.
 - Samples of 16 bits become 8 by one of the rules of `scaling.SixteenBits`.
+- A large JPEG may be decoded at a fraction of its size (`reduction.py`); CMYK and other formats never are.
 """
 
 import contextlib
@@ -32,18 +33,28 @@ from tfrecords_builder.decoding.headers.png import (
     chunk_with_wrong_checksum,
 )
 from tfrecords_builder.decoding.headers.read import read_header
+from tfrecords_builder.decoding.reduction import Decoded, reduction
 from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, SixteenBits, blocks_of_rows, spread
 
+_FLAGS = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+"""By the factors of `reduction`."""
 
-def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.uint8]:
+
+def decode(encoded: bytes, sixteen_bits: SixteenBits = "range", smallest_side: int | None = None) -> Decoded:
     """Decodes an image file to gray.
 
     Args:
         encoded: a JPEG, PNG, BMP or GIF file.
         sixteen_bits: how samples of 16 bits become 8.
+        smallest_side: as of `reduction`; None decodes every image whole.
 
     Returns:
-        uint8 array (height, width), 0 to 255.
+        The image, and the size of the whole one.
 
     Raises:
         UnreadableImage: if the file is damaged, has another format, or has more than MAX_PIXELS.
@@ -51,26 +62,39 @@ def decode(encoded: bytes, sixteen_bits: SixteenBits = "range") -> NDArray[np.ui
     header = read_header(encoded)
     match header:
         case JpegHeader():
-            image = _decode_cmyk(encoded, header) if header.is_cmyk else _decode_luma(encoded, header)
-            return _upright(image, header.orientation)
+            return _decode_jpeg(encoded, header, smallest_side)
         case PngHeader():
-            return _decode_png(encoded, header, sixteen_bits)
+            return Decoded.whole(_decode_png(encoded, header, sixteen_bits))
         case BmpHeader():
-            return _decode_bmp(encoded, header)
-    return _decode_gif(encoded)
+            return Decoded.whole(_decode_bmp(encoded, header))
+    return Decoded.whole(_decode_gif(encoded))
 
 
-def _decode_luma(jpeg: bytes, header: JpegHeader) -> NDArray[np.uint8]:
+def _decode_jpeg(jpeg: bytes, header: JpegHeader, smallest_side: int | None) -> Decoded:
+    if header.is_cmyk:
+        image = _decode_cmyk(jpeg, header)
+    else:
+        image = _decode_luma(jpeg, header, reduction(header.height, header.width, smallest_side))
+    is_turned = header.orientation in exif.TRANSPOSED
+    height, width = (header.width, header.height) if is_turned else (header.height, header.width)
+    return Decoded(_upright(image, header.orientation), height, width)
+
+
+def _decode_luma(jpeg: bytes, header: JpegHeader, factor: int) -> NDArray[np.uint8]:
     """Decodes a JPEG to its stored luma: with simplejpeg if it is whole, and with OpenCV if it is not.
 
     Of damaged pixels, OpenCV makes the same as TensorFlow, but does not read on to the end of the image.
     """
+    # simplejpeg takes the largest reduction that leaves so many pixels.
+    height, width = (0, 0) if factor == 1 else (-(-header.height // factor), -(-header.width // factor))
     try:
-        return simplejpeg.decode_jpeg(jpeg, "GRAY", fastdct=False, fastupsample=False)[..., 0]
+        return simplejpeg.decode_jpeg(
+            jpeg, "GRAY", fastdct=False, fastupsample=False, min_height=height, min_width=width
+        )[..., 0]
     except ValueError:  # it is damaged, or subsampled in a way that simplejpeg does not know
         if not has_readable_end(jpeg, header):
             raise _damaged("JPEG") from None
-    return _imdecode(jpeg, cv2.IMREAD_GRAYSCALE, "JPEG")
+    return _imdecode(jpeg, _FLAGS[factor], "JPEG")
 
 
 def _damaged(file_format: str) -> UnreadableImage:

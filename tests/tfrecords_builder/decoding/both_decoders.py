@@ -19,7 +19,7 @@ def in_builder(encoded: bytes) -> np.ndarray | str:
 def in_graph(encoded: bytes) -> np.ndarray | None:
     """The pixels, or None if the file is refused."""
     try:
-        return _decode_in_graph(tf.constant(encoded)).numpy()[..., 0]
+        return _decode_in_graph(tf.constant(encoded)).pixels.numpy()[..., 0]
     except tf.errors.OpError:
         return None
 

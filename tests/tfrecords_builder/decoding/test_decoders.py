@@ -15,7 +15,9 @@ def test_both_decode_every_kind_to_the_same_pixels():
     for kind, encoded in image_files(50, 67).items():
         ours = decode(encoded)
         assert ours.shape == ((67, 50) if kind in ("rotated jpeg", "rotated color jpeg") else (50, 67)), kind
-        np.testing.assert_array_equal(ours, decode_in_graph(tf.constant(encoded))[..., 0], err_msg=kind)
+        np.testing.assert_array_equal(
+            ours, decode_in_graph(tf.constant(encoded)).pixels[..., 0], err_msg=kind
+        )
 
 
 def test_gray_is_the_same_as_pillows():
@@ -38,7 +40,7 @@ def test_the_inks_of_cmyk_computed_by_hand():
 
     for encoded in (as_file(inks, "JPEG", quality=100), without_adobe_and_inverted(inks)):
         assert np.abs(decode(encoded).astype(int) - expected).max() <= 1
-        assert np.abs(decode_in_graph(tf.constant(encoded)).numpy().astype(int) - expected).max() <= 1
+        assert np.abs(decode_in_graph(tf.constant(encoded)).pixels.numpy().astype(int) - expected).max() <= 1
 
 
 def without_adobe_and_inverted(inks: Image.Image) -> bytes:

@@ -65,4 +65,4 @@ def test_records_of_before_dropped_the_low_byte():
 
     expected = [[0, 0, 1, 1, 128, 255]]
     np.testing.assert_array_equal(decode(encoded, "high_byte"), expected)
-    np.testing.assert_array_equal(decode_in_graph(tf.constant(encoded), "high_byte")[..., 0], expected)
+    np.testing.assert_array_equal(decode_in_graph(tf.constant(encoded), "high_byte").pixels[..., 0], expected)

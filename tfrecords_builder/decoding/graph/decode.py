@@ -5,24 +5,28 @@ import tensorflow as tf
 from tfrecords_builder.decoding.formats import FORMATS, MAGIC, expected
 from tfrecords_builder.decoding.graph import bmp, gif, jpeg, png
 from tfrecords_builder.decoding.graph.calls import rarely_called
+from tfrecords_builder.decoding.graph.pixels import DecodedInGraph
 from tfrecords_builder.decoding.graph.text import require, starts_with
 from tfrecords_builder.decoding.scaling import SixteenBits
 
 
-def decode(encoded: tf.Tensor, sixteen_bits: SixteenBits = "range") -> tf.Tensor:
+def decode(
+    encoded: tf.Tensor, sixteen_bits: SixteenBits = "range", smallest_side: int | None = None
+) -> DecodedInGraph:
     """Decodes an image file to gray.
 
     Args:
         encoded: scalar string tensor, a JPEG, PNG, BMP or GIF file.
         sixteen_bits: how samples of 16 bits become 8.
+        smallest_side: as of `reduction.reduction`.
 
     Returns:
-        uint8 tensor (height, width, 1), 0 to 255.
+        The image, and whether it is smaller than the whole one.
     """
     return tf.cond(
         starts_with(encoded, MAGIC["JPEG"]),
-        lambda: jpeg.decode(encoded),
-        lambda: _decode_other(encoded, sixteen_bits),
+        lambda: jpeg.decode(encoded, smallest_side),
+        lambda: DecodedInGraph(_decode_other(encoded, sixteen_bits), tf.constant(False)),
     )
 
 

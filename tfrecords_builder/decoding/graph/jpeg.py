@@ -1,5 +1,6 @@
 """Decodes a JPEG in the graph; `headers/jpeg.py` and `exif.py` describe what it reads."""
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -7,9 +8,10 @@ import tensorflow as tf
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.formats import MAX_PIXELS
 from tfrecords_builder.decoding.graph.calls import rarely_called
-from tfrecords_builder.decoding.graph.pixels import luma, upright
+from tfrecords_builder.decoding.graph.pixels import DecodedInGraph, luma, upright
 from tfrecords_builder.decoding.graph.text import bytes_at, length, require
 from tfrecords_builder.decoding.headers import jpeg as header
+from tfrecords_builder.decoding.reduction import FACTORS
 
 _WINDOW = 1024  # bytes: the segments of most JPEGs without EXIF fit into one window
 _PLACES = _WINDOW - header.HEAD_BYTES  # where a segment may begin that is read in the same window
@@ -30,31 +32,33 @@ _IS_READ_COMPONENTS = [number in header.READ_COMPONENTS for number in range(256)
 _END = bytes([header.MARKER_START, header.END_OF_IMAGE])
 
 
-def decode(encoded: tf.Tensor) -> tf.Tensor:
+def decode(encoded: tf.Tensor, smallest_side: int | None = None) -> DecodedInGraph:
     """Decodes a JPEG.
 
     Args:
         encoded: scalar string tensor.
+        smallest_side: as of `reduction.reduction`.
 
     Returns:
-        uint8 tensor (height, width, 1).
+        The image, and whether it is smaller than the whole one.
     """
     segments = _read_segments(encoded)
     frame = tf.unstack(bytes_at(encoded, segments.frame, header.HEAD_BYTES))
     scan = tf.unstack(bytes_at(encoded, segments.position, header.HEAD_BYTES))
     is_read = _is_read(segments, frame, scan) & _is_whole(encoded, segments.position, frame, scan)
+    is_cmyk = tf.equal(frame[9], header.CMYK_COMPONENTS)
+    halvings = tf.where(is_cmyk, 0, _halvings(tf.minimum(*_size(frame)), smallest_side))
     problem = "the JPEG is cut off, of a kind that is not read, or larger than the limit"
     with tf.control_dependencies([require(is_read, problem)]):
         image = tf.cond(
-            tf.equal(frame[9], header.CMYK_COMPONENTS),
-            lambda: _cmyk_pixels(encoded),
-            lambda: _pixels(encoded, channels=1),
+            is_cmyk, lambda: _cmyk_pixels(encoded), lambda: _luma(encoded, halvings, smallest_side)
         )
-    return tf.cond(
+    image = tf.cond(
         segments.exif < _NOWHERE,
         lambda: upright(image, _read_orientation(encoded, segments.exif + header.HEAD_BYTES)),
         lambda: image,
     )
+    return DecodedInGraph(image, halvings > 0)
 
 
 @rarely_called
@@ -62,8 +66,23 @@ def _cmyk_pixels(encoded: tf.Tensor) -> tf.Tensor:
     return luma(_pixels(encoded, channels=3))
 
 
-def _pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    return tf.image.decode_jpeg(encoded, channels=channels, dct_method="INTEGER_ACCURATE")
+def _halvings(side: tf.Tensor, smallest_side: int | None) -> tf.Tensor:
+    """The logarithm to base 2 of what `reduction.reduction` gives for an image's smaller side, int32 ()."""
+    if smallest_side is None:
+        return tf.constant(0)
+    return tf.math.count_nonzero(side >= [factor * smallest_side for factor in FACTORS], dtype=tf.int32)
+
+
+def _luma(encoded: tf.Tensor, halvings: tf.Tensor, smallest_side: int | None) -> tf.Tensor:
+    """The stored luma of the image, halved so often."""
+    if smallest_side is None:
+        return _pixels(encoded, channels=1)
+    decoders = [functools.partial(_pixels, encoded, channels=1, factor=factor) for factor in (1, *FACTORS)]
+    return tf.switch_case(halvings, decoders)
+
+
+def _pixels(encoded: tf.Tensor, channels: int, factor: int = 1) -> tf.Tensor:
+    return tf.image.decode_jpeg(encoded, channels, ratio=factor, dct_method="INTEGER_ACCURATE")
 
 
 class _Segments(NamedTuple):
@@ -167,8 +186,13 @@ def _is_read(segments: _Segments, frame: list[tf.Tensor], scan: list[tf.Tensor])
         & tf.equal(frame[4], header.BITS)
         & tf.gather(_IS_READ_COMPONENTS, frame[9])
     )
-    height, width = 256 * frame[5] + frame[6], 256 * frame[7] + frame[8]
+    height, width = _size(frame)
     return has_pixels & is_kind & (tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= MAX_PIXELS)
+
+
+def _size(frame: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width of the whole image, int32 ()."""
+    return 256 * frame[5] + frame[6], 256 * frame[7] + frame[8]
 
 
 def _is_whole(

@@ -1,10 +1,21 @@
 """Gray out of colors, and upright images, as uint8 (height, width, 1)."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from tfrecords_builder.decoding import exif
 from tfrecords_builder.decoding.graph.calls import rarely_called
 from tfrecords_builder.decoding.scaling import LUMA, LUMA_SHIFT, PIXELS_AT_A_TIME
+
+
+class DecodedInGraph(NamedTuple):
+    """What `reduction.Decoded` says of an image, as tensors."""
+
+    pixels: tf.Tensor
+    """uint8 (height, width, 1), 0 to 255."""
+    is_reduced: tf.Tensor
+    """bool ()."""
 
 
 @rarely_called
