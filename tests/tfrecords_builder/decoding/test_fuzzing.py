@@ -12,6 +12,7 @@ from tests.tfrecords_builder.decoding.mutations import mutated
 from tests.tfrecords_builder.image_files import image_files
 from tfrecords_builder.decoding import FORMATS, MAX_PIXELS
 from tfrecords_builder.decoding.formats import MAX_BYTES_PER_PIXEL
+from tfrecords_builder.decoding.reduction import FACTORS
 
 FEW, MANY = 60, 2000
 SIZE = (50, 67)
@@ -34,10 +35,10 @@ def files_of(file_format: str) -> list[bytes]:
     return [encoded for kind, encoded in image_files(*SIZE).items() if file_format.lower() in kind]
 
 
-def compare(file_format: str, count: int, seed: int) -> None:
+def compare(file_format: str, count: int, seed: int, smallest_side: int | None = None) -> None:
     before, num_refused = peak_memory(), 0
     for encoded in damaged_files(files_of(file_format), count, seed):
-        num_refused += isinstance(in_both(encoded), str)
+        num_refused += isinstance(in_both(encoded, smallest_side), str)
     assert count / 10 < num_refused < count
     assert peak_memory() - before < MAX_BYTES_PER_PIXEL * MAX_PIXELS
 
@@ -45,6 +46,17 @@ def compare(file_format: str, count: int, seed: int) -> None:
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_both_decoders_say_the_same_of_damaged_files(file_format):
     compare(file_format, FEW, seed=0)
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_so_they_do_if_jpegs_are_reduced(factor):
+    compare("JPEG", FEW, seed=0, smallest_side=SIZE[0] // factor)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", FACTORS)
+def test_so_they_do_if_thousands_are_reduced(factor):
+    compare("JPEG", MANY, seed=1, smallest_side=SIZE[0] // factor)
 
 
 @pytest.mark.slow

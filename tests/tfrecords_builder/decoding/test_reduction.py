@@ -1,7 +1,5 @@
 """Decoding a JPEG at a fraction of its size."""
 
-import functools
-
 import cv2
 import numpy as np
 import pytest
@@ -37,21 +35,13 @@ def test_the_largest_factor_that_leaves_enough_is_chosen(height, width, smallest
     assert reduction(height, width, smallest_side) == expected
 
 
-@functools.cache
-def in_graph(smallest_side):
-    return tf.function(
-        lambda encoded: decode_in_graph(encoded, smallest_side=smallest_side),
-        input_signature=[tf.TensorSpec([], tf.string)],
-    )
-
-
 @pytest.mark.parametrize("factor", [1, *FACTORS])
 def test_opencv_and_tensorflow_decode_the_same_pixels(factor):
     smallest_side = HEIGHT // factor
 
     for kind, encoded in image_files(HEIGHT, WIDTH).items():
         decoded = decode_reduced(encoded, smallest_side=smallest_side)
-        theirs = in_graph(smallest_side)(tf.constant(encoded))
+        theirs = decode_in_graph(tf.constant(encoded), smallest_side=smallest_side)
         np.testing.assert_array_equal(decoded.pixels, theirs.pixels[..., 0], err_msg=kind)
         assert decoded.is_reduced == theirs.is_reduced.numpy(), kind
         assert (decoded.height, decoded.width) == decode(encoded).shape, kind
