@@ -17,6 +17,7 @@ from pipeline import runs
 from pipeline.input.arrays import load_arrays
 from pipeline.input.reader import DataOrder
 from pipeline.model import predict_probabilities
+from pipeline.network.calibrated import without_calibration
 from pipeline.training import fit, history
 from pipeline.training.recipe import MONITOR
 from pipeline.training.settings import Precision, TrainConfig
@@ -163,14 +164,15 @@ def score_run(config: TrainConfig, *, max_latency_ms: float | None, stopped_earl
     Raises:
         RefusedTrialError: if the model is too slow.
     """
-    model = runs.load_model(config.run)
+    model = without_calibration(runs.load_model(config.run))
     latency_ms = limits.check_latency(model, max_latency_ms)
     images, labels = load_arrays(config.records, "val")
 
     def predict(batch: Any) -> Any:
         return predict_probabilities(model, batch, _IMAGES_AT_ONCE)
 
-    scored = objective.score(predict, images, labels, config.target_sensitivity)
+    unchanged = predict(images)
+    scored = objective.score(predict, images, labels, unchanged, config.target_sensitivity)
     epochs = history.read(config.run)
     result = TrialResult(
         **dataclasses.asdict(scored),
@@ -182,7 +184,7 @@ def score_run(config: TrainConfig, *, max_latency_ms: float | None, stopped_earl
         stopped_early=stopped_early,
     )
     if not runs.is_finished(config.run):  # so that every trial can be evaluated
-        fit.choose_operating_point(config, model)
+        fit.choose_operating_point(config, model, labels, unchanged)
     storage.write(storage.join(config.run, RESULT), json.dumps(dataclasses.asdict(result), indent=2) + "\n")
     return result
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import runs
 from pipeline.dataset import data_order, steps_per_epoch
@@ -210,19 +212,25 @@ def _finish(config: TrainConfig) -> None:
     """Writes what the training images are like, and last the threshold. With it the run is finished."""
     model = runs.load_model(config.run)
     describe_training_images(model, config.records, config.batch_size).save(config.run)
-    choose_operating_point(config, model)
+    images, labels = load_arrays(config.records, "val")
+    model = without_calibration(model)  # a process that was killed just here had calibrated it
+    choose_operating_point(config, model, labels, predict_probabilities(model, images, config.batch_size))
 
 
-def choose_operating_point(config: TrainConfig, model: keras.Model) -> None:
+def choose_operating_point(
+    config: TrainConfig,
+    model: keras.Model,
+    labels: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
+) -> None:
     """Calibrates the model and chooses the threshold on `val`. The run folder is finished then.
 
     Args:
         config: the settings of the training.
-        model: the trained model.
+        model: the trained model, not calibrated.
+        labels: those of `val`, 0 or 1, shape (n,).
+        probabilities: what the model says of the images of `val`, 0 to 1, shape (n,).
     """
-    images, labels = load_arrays(config.records, "val")
-    model = without_calibration(model)  # a process that was killed just here had calibrated it
-    probabilities = predict_probabilities(model, images, config.batch_size)
     calibrated = calibrate(config.run, model, labels, probabilities, "val", balanced=config.class_weights)
     point = operating_point.choose(labels, calibrated, Rule(target=config.target_sensitivity))
     storage.write(storage.join(config.run, operating_point.FILE_NAME), point.to_json())
