@@ -98,7 +98,7 @@ TRAINING_FILES = OwnedFiles(
         r"out_of_fold\.csv": b"^source,patient,",
         r"labels\.html": b"<title>Labels ",
         **below(rf"{FOLDS}/\d+", _MODEL_FILES.signatures),
-        **below(f"{FOLDS}/{FOLD_RECORDS}", {r"fold-\d+\.tfrecord": b""}),
+        **below(f"{FOLDS}/{FOLD_RECORDS}", {r"fold-\d+\.(tfrecord|index)": b""}),
         **below(rf"{FOLDS}/{FOLD_RECORDS}/\d+", {_MANIFEST: b'"builder_version"'}),
     },
 )

@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.training.settings import ModelConfig, TrainConfig
 from tfrecords_builder import Preprocessing
-from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.records import CLASS_NAMES, Record, pack_mask, serialize, shard_name
+from tfrecords_builder.manifest import Manifest, SplitContent
+from tfrecords_builder.records import CLASS_NAMES, Record, pack_mask, shard_name
 
 SIDE = 32
 
@@ -63,22 +63,20 @@ def write_records(
     Returns:
         The folder.
     """
-    import tensorflow as tf
+    from tfrecords_builder.shards import write_shard
 
     splits = {}
     for seed, (split, count) in enumerate(counts.items()):
         images, labels = bright_spots(count, seed, side, spots=spots)
         written = []
         for index in range(shards):
-            path = folder / shard_name(split, index, shards)
-            positions = range(index, count, shards)
-            with tf.io.TFRecordWriter(str(path)) as writer:
-                for position in positions:
-                    record = _record(images, labels, split, position, encoding)
-                    if lungs:
-                        record = dataclasses.replace(record, lungs=pack_mask(middle(side)))
-                    writer.write(serialize(record))
-            written.append(Shard(path.name, len(positions), path.stat().st_size, ""))
+            records = [
+                _record(images, labels, split, position, encoding) for position in range(index, count, shards)
+            ]
+            if lungs:
+                mask = pack_mask(middle(side))
+                records = [dataclasses.replace(record, lungs=mask) for record in records]
+            written.append(write_shard(str(folder), shard_name(split, index, shards), records))
         classes = {name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)}
         splits[split] = SplitContent(tuple(written), classes, count, lungs=count if lungs else 0)
     content = Manifest(Preprocessing(side, border), encoding, "test", {}, splits)

@@ -1,5 +1,6 @@
 """No command deletes, overwrites or adds a file where files are that it did not write."""
 
+import itertools
 import shutil
 import subprocess
 from pathlib import Path
@@ -233,7 +234,8 @@ def test_building_anew_touches_no_folder_that_a_pattern_would_find(command, sour
     assert command("tfrecords_builder", source, target, "--shards", 1, "--overwrite")[0] == 0
 
     assert [state_of(folder) for folder in beside] == before
-    shards = {f"{split}-00000-of-00001.tfrecord" for split in ("train", "val", "test")}
+    kinds = itertools.product(("train", "val", "test"), ("tfrecord", "index"))
+    shards = {f"{split}-00000-of-00001.{kind}" for split, kind in kinds}
     assert {path.name for path in target.iterdir()} == {"dataset.json", *shards}
     assert command("tfrecords_builder.verify", target)[0] == 0
 

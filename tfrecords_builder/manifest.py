@@ -5,7 +5,7 @@ import hashlib
 import json
 from typing import Any
 
-from tfrecords_builder import storage
+from tfrecords_builder import record_index, storage
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.preprocessing import Preprocessing
 from tfrecords_builder.records import CLASS_NAMES, Encoding, Split
@@ -22,6 +22,8 @@ class Shard:
     records: int
     bytes: int
     sha256: str
+    index_sha256: str | None = None
+    """Digest of the index beside it (see `record_index`); None if an earlier version wrote the shard."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,12 @@ class SplitContent:
     def records(self) -> int:
         """Number of records in all shards."""
         return sum(shard.records for shard in self.shards)
+
+    @property
+    def files(self) -> list[str]:
+        """Names of all files: shards and their indexes."""
+        indexed = [shard.name for shard in self.shards if shard.index_sha256 is not None]
+        return [*(shard.name for shard in self.shards), *map(record_index.file_name, indexed)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +81,9 @@ class Manifest:
         for content in fields["splits"].values():
             if not content["lungs"]:
                 del content["lungs"]  # so that records without masks keep the text of earlier versions
+            for shard in content["shards"]:
+                if shard["index_sha256"] is None:
+                    del shard["index_sha256"]  # for the same reason
         return _text(fields | {"sha256": _digest(fields)})
 
     @classmethod

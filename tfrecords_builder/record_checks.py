@@ -1,7 +1,8 @@
 """Finds what is wrong with a folder of records.
 
-It checks `dataset.json` (its own digest), every shard (size, digest, the CRCs of its records), every record
-(its features, label and image size), the counts, and that no patient is both in `train` and in `val`.
+It checks `dataset.json` (its own digest), every shard (size, digest, the CRCs of its records) and its index,
+every record (its features, label and image size), the counts, and that no patient is both in `train` and in
+`val`.
 """
 
 import collections
@@ -16,9 +17,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from tfrecords_builder import manifest, storage
+from tfrecords_builder import manifest, record_index, storage
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
+from tfrecords_builder.record_index import IndexBuilder, place
 from tfrecords_builder.records import CLASS_NAMES, Record, Split, deserialize, num_packed_bytes
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -80,8 +82,8 @@ def find_faults(records: str, workers: int = 1) -> list[Fault]:
 
 
 def _unknown_shards(folder: str, content: Manifest) -> list[Fault]:
-    known = {shard.name for split in content.splits.values() for shard in split.shards}
-    names = (name for name, _ in storage.entries(folder) if name.endswith(".tfrecord"))
+    known = {name for split in content.splits.values() for name in split.files}
+    names = (name for name, _ in storage.entries(folder) if name.endswith((".tfrecord", ".index")))
     return [
         Fault(name, "dataset.json does not name this file") for name in sorted(names) if name not in known
     ]
@@ -99,7 +101,7 @@ def _read_shards(folder: str, content: Manifest, workers: int) -> dict[str, _Sha
 def _read_shard(folder: str, shard: Shard, content: Manifest) -> _ShardContent:
     path = storage.join(folder, shard.name)
     found = _ShardContent(faults=list(_file_faults(path, shard)))
-    num_records = 0
+    num_records, index = 0, IndexBuilder()
     for number, serialized in enumerate(_read_records(path, shard, found.faults)):
         num_records += 1
         where = f"{shard.name}: record {number}"
@@ -113,11 +115,34 @@ def _read_shard(folder: str, shard: Shard, content: Manifest) -> _ShardContent:
         found.has_lungs[bool(record.lungs)] += 1
         found.patients.add(record.patient)
         found.sources.append(record.source)
+        index.add(place(serialized, record))
     if not found.faults and num_records != shard.records:
         found.faults.append(
             Fault(shard.name, f"has {num_records} records, dataset.json says {shard.records}")
         )
+    if shard.index_sha256 is not None:
+        found.faults.extend(_index_faults(folder, shard, None if found.faults else index.index))
     return found
+
+
+def _index_faults(folder: str, shard: Shard, expected: bytes | None) -> Iterator[Fault]:
+    """Checks the index of a shard.
+
+    Args:
+        folder: folder of the records.
+        shard: the shard.
+        expected: the index of what the shard holds; None if the shard has faults.
+    """
+    name = record_index.file_name(shard.name)
+    try:
+        stored = storage.read_bytes(storage.join(folder, name))
+    except (OSError, tf.errors.OpError) as error:
+        yield Fault(name, f"cannot be read: {_reason(error)}")
+        return
+    if hashlib.sha256(stored).hexdigest() != shard.index_sha256:
+        yield Fault(name, "its sha256 differs from the one in dataset.json")
+    elif expected is not None and stored != expected:
+        yield Fault(name, "it does not say where the records of its shard are")
 
 
 def _file_faults(path: str, shard: Shard) -> Iterator[Fault]:
@@ -151,8 +176,10 @@ def _read_records(path: str, shard: Shard, faults: list[Fault]) -> Iterator[byte
         faults.append(Fault(f"{shard.name}: record {number}", what))
 
 
-def _reason(error: tf.errors.OpError) -> str:
-    """What TensorFlow says about a file, without the name of its operation before and after it."""
+def _reason(error: OSError | tf.errors.OpError) -> str:
+    """What the system or TensorFlow says about a file, without the name of an operation around it."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
     return _OPERATION.sub("", error.message).strip(" '") or type(error).__name__
 
 

@@ -20,6 +20,7 @@ from tfrecords_builder import continuing, storage
 TIMED_CALLS = 20
 """The latency is the median of so many calls."""
 _SPENT = "time.json"
+_THREADS = Path("/proc/self/task")
 
 
 class RefusedTrialError(keras_tuner.errors.FailedTrialError):
@@ -93,22 +94,21 @@ def measure_latency_ms(model: keras.Model) -> float:
 @contextmanager
 def _one_core() -> Iterator[None]:
     """Lets all threads of this process run on a single core. TensorFlow cannot change its threads later."""
-    tasks = [int(task.name) for task in Path("/proc/self/task").glob("*")]
-    if not tasks:  # not Linux
+    if not _THREADS.exists():  # not Linux
         yield
         return
     before = os.sched_getaffinity(0)
     try:
-        _pin(tasks, {min(before)})
+        _pin({min(before)})
         yield
     finally:
-        _pin(tasks, before)
+        _pin(before)  # also the threads that were started in the block, which stay where their starter was
 
 
-def _pin(tasks: list[int], cores: set[int]) -> None:
-    for task in tasks:
+def _pin(cores: set[int]) -> None:
+    for thread in _THREADS.glob("*"):
         try:
-            os.sched_setaffinity(task, cores)
+            os.sched_setaffinity(int(thread.name), cores)
         except ProcessLookupError:  # the thread has ended
             continue
 

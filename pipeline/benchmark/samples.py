@@ -7,14 +7,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.input.arrays import load_arrays
 from tfrecords_builder import Preprocessing, manifest
 from tfrecords_builder.cli.progress import progress
-from tfrecords_builder.manifest import Manifest, Shard, SplitContent
-from tfrecords_builder.records import CLASS_NAMES, JPEG_QUALITY, Encoding, Record, serialize, shard_name
+from tfrecords_builder.manifest import Manifest, SplitContent
+from tfrecords_builder.records import CLASS_NAMES, JPEG_QUALITY, Encoding, Record, shard_name
+from tfrecords_builder.shards import write_shard
 
 SHARDS = 16
 ORIGINAL_SIZE = (950, 1300)  # height and width in pixels, the average of the public dataset
@@ -81,12 +81,11 @@ def write_records(
     folder.mkdir(parents=True)
     shards = []
     for index in range(SHARDS):
-        path = folder / shard_name("train", index, SHARDS)
-        positions = range(index, len(images), SHARDS)
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for position in positions:
-                writer.write(_record(images[position], labels[position], position, encoding))
-        shards.append(Shard(path.name, len(positions), path.stat().st_size, ""))
+        records = (
+            _record(images[position], labels[position], position, encoding)
+            for position in range(index, len(images), SHARDS)
+        )
+        shards.append(write_shard(str(folder), shard_name("train", index, SHARDS), records))
     classes = {name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)}
     split = SplitContent(tuple(shards), classes, patients=len(images))
     content = Manifest(Preprocessing(images.shape[1], 0.0), encoding, "benchmark", {}, {"train": split})
@@ -94,9 +93,9 @@ def write_records(
     return str(folder)
 
 
-def _record(image: NDArray[np.uint8], label: float, position: int, encoding: Encoding) -> bytes:
+def _record(image: NDArray[np.uint8], label: float, position: int, encoding: Encoding) -> Record:
     pixels = image.tobytes() if encoding == "raw" else _jpeg(image, JPEG_QUALITY)
-    return serialize(Record(pixels, int(label), f"{position}", f"{position}", "", "0" * 64))
+    return Record(pixels, int(label), f"{position}", f"{position}", "", "0" * 64)
 
 
 def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:

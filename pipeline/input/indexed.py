@@ -5,8 +5,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.input.shuffling import shuffled_positions
+from pipeline.input.shuffling import shuffled
 from pipeline.input.stored_split import StoredSplit
+
+POSITIONS_AT_ONCE = 1 << 16
+"""About how many positions are shuffled at once: few, so that an epoch begins at once, but not for each batch
+alone, which takes longer."""
 
 
 class IndexedReader(abc.ABC):
@@ -37,16 +41,27 @@ class IndexedReader(abc.ABC):
     def epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
         """See `pipeline.input.reader.Reader`."""
         share = self._share
-        if self._shuffled:
-            positions = shuffled_positions(share.num_records, self._seed, number)
-        else:
-            positions = tf.range(share.num_records, dtype=tf.int64)
+        batches_at_once = max(1, POSITIONS_AT_ONCE // share.batch_size)
 
-        def batch(index: tf.Tensor) -> tuple[Any, tf.Tensor]:
-            begin = index * share.batch_size
-            is_last = index == share.num_batches - 1  # which may be smaller or larger than the others
-            end = tf.where(is_last, tf.constant(share.num_records, tf.int64), begin + share.batch_size)
-            return self.fetch(positions[begin:end])
+        def begin_of(batch: tf.Tensor) -> tf.Tensor:
+            is_end = batch == share.num_batches  # the last batch may be smaller or larger than the others
+            return tf.where(is_end, tf.constant(share.num_records, tf.int64), batch * share.batch_size)
 
-        indices = tf.data.Dataset.range(first_batch, share.num_batches)
-        return indices.map(batch, num_parallel_calls=self.parallel_batches)
+        def place(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            end = tf.minimum(batch + batches_at_once, share.num_batches)
+            positions = tf.range(begin_of(batch), begin_of(end))
+            if self._shuffled:
+                positions = shuffled(positions, share.num_records, self._seed, number)
+            return batch, positions
+
+        def cut(first: tf.Tensor, positions: tf.Tensor) -> tf.data.Dataset:
+            end = tf.minimum(first + batches_at_once, share.num_batches)
+            return tf.data.Dataset.range(first, end).map(
+                lambda batch: positions[
+                    begin_of(batch) - begin_of(first) : begin_of(batch + 1) - begin_of(first)
+                ]
+            )
+
+        firsts = tf.data.Dataset.range(first_batch, share.num_batches, batches_at_once)
+        positions = firsts.map(place).prefetch(1).flat_map(cut)
+        return positions.map(self.fetch, num_parallel_calls=self.parallel_batches)

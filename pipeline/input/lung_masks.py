@@ -2,7 +2,6 @@
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from tfrecords_builder.records import num_packed_bytes
 
@@ -40,16 +39,3 @@ def from_features(lungs: tf.Tensor, side: int) -> tuple[tf.Tensor, tf.Tensor]:
     """
     packed = tf.io.decode_raw(lungs, tf.uint8, fixed_length=num_packed_bytes(side))
     return packed, tf.strings.length(lungs) > 0
-
-
-def fill(target: NDArray[np.uint8], packed: memoryview) -> bool:
-    """Copies one packed mask into a row of a batch; returns whether the record has one.
-
-    Raises:
-        ValueError: if the mask has another size.
-    """
-    if len(packed) not in (0, len(target)):
-        raise ValueError(f"a lung mask has {len(packed)} bytes, expected {len(target)} or none")
-    if packed:
-        target[:] = np.frombuffer(packed, np.uint8)
-    return bool(packed)

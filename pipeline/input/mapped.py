@@ -14,7 +14,7 @@ from pipeline.input import lung_masks
 from pipeline.input.exit_safe_function import ExitSafeFunction
 from pipeline.input.host_resources import num_cores
 from pipeline.input.indexed import IndexedReader
-from pipeline.input.mapped_shards import map_shards
+from pipeline.input.mapped_shards import copy_lungs, copy_pixels, decode, map_shards
 from pipeline.input.recycled_batches import RecycledBatches
 from pipeline.input.stored_split import StoredSplit
 from tfrecords_builder import storage
@@ -23,10 +23,10 @@ from tfrecords_builder.records import num_packed_bytes
 
 
 class MappedReader(IndexedReader):
-    """Finds every record of local shards once, and fetches records from there by position.
+    """Fetches records of local shards by position.
 
     Raises:
-        UserError: if the records are not local, or a shard is damaged.
+        UserError: if the records are not local, or an index is missing.
     """
 
     def __init__(self, stored: StoredSplit, *, shuffled: bool, seed: int) -> None:
@@ -51,20 +51,19 @@ class MappedReader(IndexedReader):
 def _make_fetch(stored: StoredSplit) -> Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]]:
     """A function from positions (batch,) to images (batch, side, side, 1) and labels (batch,).
 
-    With `stored.lungs` it also returns what `MappedShards.copy_lungs` does.
+    With `stored.lungs` it also returns what `copy_lungs` does.
     """
     if storage.is_url(stored.folder):
         raise UserError(f"the mapped reader needs records in a local folder. Received: {stored.folder!r}")
-    is_raw = stored.encoding == "raw"
-    shards = map_shards(stored.folder, stored.share.parts, stored.side**2 if is_raw else None)
-    fill = shards.copy_pixels if is_raw else shards.decode
+    shards = map_shards(stored)
+    fill = copy_pixels if stored.encoding == "raw" else decode
     largest_batch = stored.share.batch_size + 1  # the last batch of a host may hold one image more
     batches = RecycledBatches(largest_batch, stored.side)
 
     def fetch_arrays(positions: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-        images = batches.take(len(positions))
-        fill(positions, images)
-        lungs = shards.copy_lungs(positions, stored.side) if stored.lungs else ()
-        return images, shards.labels[positions], *lungs
+        images, places = batches.take(len(positions)), shards.locate(positions)
+        fill(places, images)
+        lungs = copy_lungs(places, stored.side) if stored.lungs else ()
+        return images, places.labels, *lungs
 
     return fetch_arrays

@@ -1,83 +1,184 @@
 """Local shards as files mapped into memory, from which the images of any records are copied or decoded."""
 
 import dataclasses
-import struct
-from pathlib import Path
+import functools
+import logging
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import simplejpeg
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.input import lung_masks
-from pipeline.input.hosts import ShardPart
-from pipeline.input.record_locations import locate_records
+from pipeline.input.stored_split import StoredSplit
+from tfrecords_builder import record_index, shards
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.record_index import ENTRY_BYTES
 from tfrecords_builder.records import num_packed_bytes
 
 _JPEG_START = b"\xff\xd8"
+_TAG = b"\x0a"  # of the only field of a tf.train.BytesList
+_NUMBERS = ENTRY_BYTES // 8  # of 64 bits, in an entry of an index
+_LOW = (1 << 32) - 1
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class MappedShards:
-    """The files, where the image of each record lies in them, and its label."""
+class Places:
+    """Where the images and lung masks of some records are."""
 
-    shards: tuple[memoryview, ...]
-    shard_of_record: list[int]
-    """For each record, the position of its shard in `shards`."""
-    image_of_record: list[tuple[int, int]]
-    """For each record, the positions in its shard of the image's first byte and of the first one after it."""
-    lungs_of_record: list[tuple[int, int]]
-    """The same positions of the packed lung mask; both are equal if there is none."""
+    positions: list[int]
+    """The positions of the records in the split."""
+    shards: list[memoryview]
+    """The shard of each record."""
+    begins: NDArray[np.int64]
+    """Position of the image's first byte in its shard, (records,)."""
+    ends: NDArray[np.int64]
+    """Position of the first byte after it."""
+    lungs: NDArray[np.int64]
+    """Position of the first byte of the lung mask; 0 if there is none."""
     labels: NDArray[np.float32]
-    """(records,), 0 or 1."""
+    """0 or 1."""
 
-    def image(self, position: int) -> memoryview:
-        """The bytes of a record's image."""
-        begin, end = self.image_of_record[position]
-        return self.shards[self.shard_of_record[position]][begin:end]
-
-    def copy_pixels(self, positions: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
-        """Copies the pixels of raw records at `positions` into a batch (len(positions), side, side, 1)."""
-        # Through memoryviews: NumPy releases the interpreter's lock for each copy, at twice the time.
-        target, image_bytes = batch.reshape(-1).data, batch[0].size
-        for index, position in enumerate(positions.tolist()):
-            target[index * image_bytes : (index + 1) * image_bytes] = self.image(position)
-
-    def copy_lungs(
-        self, positions: NDArray[np.int64], side: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Copies the packed lung masks of the records at `positions`, for `pipeline.input.lung_masks.unpack`.
+    def images(self) -> Iterator[memoryview]:
+        """The bytes of the images.
 
         Raises:
-            ValueError: if a mask has another size.
+            ValueError: if there is no image, because the shard is damaged or is not that of the index.
         """
-        packed = np.zeros((len(positions), num_packed_bytes(side)), np.uint8)
-        known = np.zeros(len(positions), np.bool_)
-        for row, position in enumerate(positions.tolist()):
-            begin, end = self.lungs_of_record[position]
-            known[row] = lung_masks.fill(packed[row], self.shards[self.shard_of_record[position]][begin:end])
-        return packed, known
+        places = zip(self.positions, self.shards, self.begins.tolist(), self.ends.tolist(), strict=True)
+        for position, shard, begin, end in places:
+            if not _has_bytes(shard, begin, end - begin):
+                raise ValueError(f"record {position} is damaged: its shard has no image there")
+            yield shard[begin:end]
 
-    def decode(self, positions: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
-        """Decodes the JPEG or PNG records at `positions` into a batch (len(positions), side, side, 1).
+    def masks(self, mask_bytes: int) -> Iterator[memoryview]:
+        """The bytes of the lung masks, empty where there are none.
 
-        The decoders release the interpreter's lock, so that several batches can be decoded at the same time.
-        They start no threads of their own.
+        Args:
+            mask_bytes: how many each mask has.
 
         Raises:
-            ValueError: for an image that is damaged or has another size.
+            ValueError: if there is no mask of this size.
         """
-        for target, position in zip(batch, positions.tolist(), strict=True):
-            encoded = self.image(position)
-            try:
-                if encoded[: len(_JPEG_START)] == _JPEG_START:
-                    _decode_jpeg(encoded, target)
-                else:
-                    _decode_png(encoded, target)
-            except ValueError as error:
-                side = target.shape[0]
-                raise ValueError(f"record {position} is no image of {side}x{side} pixels ({error})") from None
+        for position, shard, begin in zip(self.positions, self.shards, self.lungs.tolist(), strict=True):
+            if begin and not _has_bytes(shard, begin, mask_bytes):
+                raise ValueError(f"record {position} has no lung mask of {mask_bytes} bytes")
+            yield shard[begin : begin + mask_bytes] if begin else shard[:0]
+
+
+class MappedShards:
+    """The shards that hold the records of this host, and their indexes, mapped into memory.
+
+    Args:
+        mapped: the shards.
+        indexes: of each shard the index, as numbers of 64 bits.
+        first_records: of each shard the first record that this host reads.
+        num_records: of each shard how many records it reads.
+    """
+
+    def __init__(
+        self,
+        mapped: list[memoryview],
+        indexes: list[memoryview],
+        first_records: list[int],
+        num_records: list[int],
+    ) -> None:
+        self._shards = mapped
+        self._indexes = indexes
+        self._ends = np.cumsum(num_records)
+        self._to_number_in_shard = np.array(first_records) - (self._ends - num_records)
+
+    def locate(self, positions: NDArray[np.int64]) -> Places:
+        """Looks up records in the indexes.
+
+        Args:
+            positions: their positions among the records of this host, (records,).
+        """
+        parts = np.searchsorted(self._ends, positions, side="right")
+        numbers = _NUMBERS * (positions + self._to_number_in_shard[parts])
+        parts_list, numbers_list = parts.tolist(), numbers.tolist()
+        indexes = [self._indexes[part] for part in parts_list]
+        firsts = np.array([index[at] for index, at in zip(indexes, numbers_list, strict=True)], np.int64)
+        seconds = np.array([index[at + 1] for index, at in zip(indexes, numbers_list, strict=True)], np.int64)
+        begins, to_lungs = firsts >> 1, seconds >> 32
+        ends = begins + (seconds & _LOW)
+        return Places(
+            positions.tolist(),
+            [self._shards[part] for part in parts_list],
+            begins,
+            ends,
+            np.where(to_lungs, ends + to_lungs - 1, 0),
+            (firsts & 1).astype(np.float32),
+        )
+
+
+def copy_pixels(places: Places, batch: NDArray[np.uint8]) -> None:
+    """Copies the pixels of raw records into a batch (records, side, side, 1).
+
+    Raises:
+        ValueError: if an image has another size.
+    """
+    # Through memoryviews: NumPy releases the interpreter's lock for each copy, at twice the time.
+    target, image_bytes = batch.reshape(-1).data, batch[0].size
+    if (places.ends - places.begins != image_bytes).any():
+        raise ValueError(f"not all images of records {places.positions} have {image_bytes} bytes")
+    for number, image in enumerate(places.images()):
+        target[number * image_bytes : (number + 1) * image_bytes] = image
+
+
+def decode(places: Places, batch: NDArray[np.uint8]) -> None:
+    """Decodes JPEG or PNG records into a batch (records, side, side, 1).
+
+    The decoders release the interpreter's lock, so that several batches can be decoded at the same time. They
+    start no threads of their own.
+
+    Raises:
+        ValueError: for an image that is damaged or has another size.
+    """
+    for target, position, encoded in zip(batch, places.positions, places.images(), strict=True):
+        try:
+            if encoded[: len(_JPEG_START)] == _JPEG_START:
+                _decode_jpeg(encoded, target)
+            else:
+                _decode_png(encoded, target)
+        except ValueError as error:
+            side = target.shape[0]
+            raise ValueError(f"record {position} is no image of {side}x{side} pixels ({error})") from None
+
+
+def copy_lungs(places: Places, side: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Copies packed lung masks, for `pipeline.input.lung_masks.unpack`.
+
+    Raises:
+        ValueError: if a mask has another size.
+    """
+    mask_bytes = num_packed_bytes(side)
+    packed = np.zeros((len(places.shards), mask_bytes), np.uint8)
+    known = np.zeros(len(places.shards), np.bool_)
+    for row, mask in enumerate(places.masks(mask_bytes)):
+        known[row] = bool(mask)
+        if mask:
+            packed[row] = np.frombuffer(mask, np.uint8)
+    return packed, known
+
+
+def _has_bytes(shard: memoryview, begin: int, count: int) -> bool:
+    """Whether so many bytes begin there: protobuf writes their number before them."""
+    before = _written_before(count)
+    return shard[begin - len(before) : begin] == before
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _written_before(count: int) -> bytes:
+    """The tag of the field, and the number of bytes with 7 bits in each byte, the lowest first."""
+    number = bytearray()
+    while count > 127:  # noqa: PLR2004 - a higher bit says that another byte follows
+        number.append(count & 127 | 128)
+        count >>= 7
+    return _TAG + bytes([*number, count])
 
 
 def _decode_jpeg(encoded: memoryview, target: NDArray[np.uint8]) -> None:
@@ -97,34 +198,50 @@ def _decode_png(encoded: memoryview, target: NDArray[np.uint8]) -> None:
     target[..., 0] = pixels
 
 
-def map_shards(folder: str, parts: tuple[ShardPart, ...], image_bytes: int | None) -> MappedShards:
-    """Maps shards into memory and finds their records.
-
-    Args:
-        folder: local folder of the records.
-        parts: the shards, and which of their records.
-        image_bytes: bytes of every raw image; None if the images are encoded.
+def map_shards(stored: StoredSplit) -> MappedShards:
+    """Maps the shards of a split, and their indexes, into memory.
 
     Raises:
-        UserError: if a shard is damaged; the message names it.
+        UserError: if an index is missing or is not that of its shard; the message names it.
     """
-    shards, shard_of_record, image_of_record, lungs_of_record, labels = [], [], [], [], []
-    for number, part in enumerate(parts):
-        path = Path(folder) / part.shard
-        shard = np.memmap(path, np.uint8, "r").data
-        shards.append(shard)
-        try:
-            located = list(locate_records(shard, part.first_record + part.num_records, image_bytes))
-        except (ValueError, IndexError, struct.error) as error:
+    described = {shard.name: shard for shard in stored.content.splits[stored.share.split].shards}
+    parts = stored.share.parts
+    indexes = []
+    for part in parts:
+        shard = described[part.shard]
+        index = (
+            _make_index(stored, shard.name) if shard.index_sha256 is None else _map_index(stored, shard.name)
+        )
+        if len(index) != _NUMBERS * shard.records:
             raise UserError(
-                f"{str(path)!r} is damaged ({error}): `python -m tfrecords_builder.verify {folder}` "
-                "names every damaged shard"
-            ) from None
-        for image, label, lungs in located[part.first_record :]:
-            shard_of_record.append(number)
-            image_of_record.append(image)
-            lungs_of_record.append(lungs)
-            labels.append(label)
+                f"the index of {stored.path(shard.name)!r} has {len(index) // _NUMBERS} records, but "
+                f"{shard.records} were written: build the records again"
+            )
+        indexes.append(index)
     return MappedShards(
-        tuple(shards), shard_of_record, image_of_record, lungs_of_record, np.array(labels, np.float32)
+        [np.memmap(stored.path(part.shard), np.uint8, "r").data for part in parts],
+        indexes,
+        [part.first_record for part in parts],
+        [part.num_records for part in parts],
     )
+
+
+def _map_index(stored: StoredSplit, shard: str) -> memoryview:
+    path = stored.path(record_index.file_name(shard))
+    try:
+        return np.memmap(path, np.uint64, "r").data
+    except (OSError, ValueError) as error:  # it is missing; it is empty or of another size
+        raise UserError(f"{path!r} cannot be read ({error}): build the records again") from None
+
+
+def _make_index(stored: StoredSplit, shard: str) -> memoryview:
+    """Makes the index of a shard that an earlier version wrote, in memory."""
+    path = stored.path(shard)
+    logger.info("%s has no index and is read whole: records that are built anew have one", path)
+    try:
+        return np.frombuffer(shards.make_index(path), np.uint64).data
+    except (ValueError, tf.errors.OpError) as error:
+        raise UserError(
+            f"{path!r} is damaged ({error}): `python -m tfrecords_builder.verify {stored.folder}` "
+            "names every damaged shard"
+        ) from None

@@ -1,6 +1,7 @@
 """How the records of an epoch are shuffled: by index if they can be fetched in any order, else by a buffer.
 
-By index, every epoch is a true global shuffle. By a buffer, splits of up to SHUFFLE_BUFFER_RECORDS records
+By index, every epoch is a true global shuffle, computed position by position (`permutation.py`), so that it
+takes no memory and can begin anywhere. By a buffer, splits of up to SHUFFLE_BUFFER_RECORDS records
 are shuffled truly, and larger ones nearly: their shards come in a random order, several at the same time, and
 the buffer moves a record by about its own length. Records were also shuffled globally when they were built.
 
@@ -11,6 +12,7 @@ epoch sees what it would have seen.
 import tensorflow as tf
 
 from pipeline.input.examples import read_part, shard_parts
+from pipeline.input.permutation import permute
 from pipeline.input.stored_split import StoredSplit
 
 INTERLEAVED_SHARDS = 16
@@ -18,10 +20,9 @@ INTERLEAVED_SHARDS = 16
 SHUFFLE_BUFFER_RECORDS = 4096
 
 
-def shuffled_positions(num_records: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """The positions 0 to `num_records - 1` in the order of an epoch: int64 (records,)."""
-    positions = tf.range(num_records, dtype=tf.int64)
-    return tf.random.experimental.stateless_shuffle(positions, seed=tf.stack([seed, epoch]))
+def shuffled(positions: tf.Tensor, num_records: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Which records come at these positions of an epoch, int64 (n,); `positions` is of the same kind."""
+    return permute(positions, num_records, tf.stack([tf.constant(seed, tf.int64), epoch]))
 
 
 def shuffled_stream(stored: StoredSplit, seed: int, epoch: tf.Tensor | int) -> tf.data.Dataset:

@@ -12,25 +12,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.input.arrays import load_labels, load_origins
 from pipeline.input.examples import read_in_order, refusing_damage
 from pipeline.input.stored_split import open_split
 from tfrecords_builder import manifest, ownership, storage
-from tfrecords_builder.building.shard_writer import size_and_digest
 from tfrecords_builder.errors import UserError
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
 from tfrecords_builder.ownership import OwnedFiles
-from tfrecords_builder.records import CLASS_NAMES, Split
+from tfrecords_builder.record_index import PlacedExample, place
+from tfrecords_builder.records import CLASS_NAMES, Split, deserialize
+from tfrecords_builder.shards import new_shard
 
 SPLITS: tuple[Split, ...] = ("train", "val")
 """The splits that are cut into folds."""
 FOLD_RECORDS = OwnedFiles(
     "records of folds",
     {
-        r"fold-\d+\.tfrecord": b"",
+        r"fold-\d+\.(tfrecord|index)": b"",
         rf"\d+/{re.escape(manifest.FILE_NAME)}": b'"builder_version"',
     },
 )
@@ -141,33 +141,29 @@ def _write_parts(
 ) -> list[_Part]:
     """Copies every record to the shard of its fold, in the order in which they are stored."""
     folds = int(fold_of_record.max()) + 1
-    paths = [storage.join(folder, f"fold-{fold + 1}.tfrecord") for fold in range(folds)]
     with_lungs = [0] * folds
     with contextlib.ExitStack() as stack:
-        unfinished = [stack.enter_context(storage.replacing(path)) for path in paths]
-        with contextlib.ExitStack() as writers_stack:
-            writers = [writers_stack.enter_context(tf.io.TFRecordWriter(path)) for path in unfinished]
-            for fold, (example, has_lungs) in zip(fold_of_record, _examples(records), strict=True):
-                writers[fold].write(example)
-                with_lungs[fold] += has_lungs
-        written = [size_and_digest(path) for path in unfinished]
+        writers = [
+            stack.enter_context(new_shard(folder, f"fold-{fold + 1}.tfrecord")) for fold in range(folds)
+        ]
+        for fold, placed in zip(fold_of_record, _examples(records), strict=True):
+            writers[fold].write(placed)
+            with_lungs[fold] += placed.lungs is not None
     parts = []
-    for fold, (num_bytes, digest) in enumerate(written):
+    for fold, writer in enumerate(writers):
         chosen = np.flatnonzero(fold_of_record == fold)
-        shard = Shard(f"../fold-{fold + 1}.tfrecord", len(chosen), num_bytes, digest)
+        shard = dataclasses.replace(writer.shard, name=f"../{writer.shard.name}")
         of_fold = frozenset(patients[int(position)] for position in chosen)
         parts.append(_Part(shard, labels[chosen], of_fold, with_lungs[fold]))
     return parts
 
 
-def _examples(records: str) -> Iterator[tuple[bytes, bool]]:
-    """The serialized records of all splits, and whether each has a lung mask."""
-    feature = {"lungs": tf.io.FixedLenFeature([], tf.string, default_value="")}
+def _examples(records: str) -> Iterator[PlacedExample]:
+    """The serialized records of all splits."""
     for split in SPLITS:
         with refusing_damage(records):
-            for example in read_in_order(open_split(records, split, batch_size=1)):
-                lungs = tf.io.parse_single_example(example, feature)["lungs"]
-                yield example.numpy(), bool(lungs.numpy())
+            for example in read_in_order(open_split(records, split, batch_size=1)).as_numpy_iterator():
+                yield place(example, deserialize(example))
 
 
 def _content(parts: Sequence[_Part]) -> SplitContent:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tfrecords_builder import Preprocessing, manifest
+from tfrecords_builder import Preprocessing, manifest, record_index
 from tfrecords_builder.building.build import build
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.errors import UserError
@@ -66,7 +66,7 @@ def test_every_flipped_bit_is_found_and_its_file_is_named(copy, flips):
 
 
 def test_a_flipped_bit_in_a_record_names_the_record(copy):
-    path = next(copy.glob("train-*"))
+    path = next(copy.glob("train-*.tfrecord"))
     content = bytearray(path.read_bytes())
     sizes = [len(record) + 16 for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
     content[sum(sizes[:5]) + 20] ^= 1
@@ -78,7 +78,7 @@ def test_a_flipped_bit_in_a_record_names_the_record(copy):
 
 @pytest.mark.parametrize("change", ["missing", "cut", "longer", "another"])
 def test_a_changed_shard_is_named(copy, change):
-    path = next(copy.glob("val-*"))
+    path = next(copy.glob("val-*.tfrecord"))
     if change == "missing":
         path.unlink()
     elif change == "cut":
@@ -92,13 +92,47 @@ def test_a_changed_shard_is_named(copy, change):
     assert any(fault.startswith(path.name) for fault in faults(copy))
 
 
+@pytest.mark.parametrize("change", ["missing", "flipped", "of another shard"])
+def test_a_changed_index_is_named(copy, change):
+    path = next(copy.glob("train-*.index"))
+    stored = bytearray(path.read_bytes())
+    if change == "missing":
+        path.unlink()
+    elif change == "flipped":
+        stored[5] ^= 1
+        path.write_bytes(stored)
+    else:
+        path = copy / "train-00007-of-00009.index"
+        path.write_bytes(stored)
+
+    assert [fault.partition(":")[0] for fault in faults(copy)] == [path.name]
+
+
+def test_an_index_that_was_made_for_other_records_is_named(copy):
+    path = next(copy.glob("train-*.index"))
+    stored = bytearray(path.read_bytes())
+    stored[0] ^= 1  # the label of the first record
+    path.write_bytes(stored)
+    shards = manifest.load(str(copy)).splits["train"].shards
+    changed = [
+        dataclasses.replace(shard, index_sha256=hashlib.sha256(stored).hexdigest())
+        if record_index.file_name(shard.name) == path.name
+        else shard
+        for shard in shards
+    ]
+    redescribed(copy, "train", shards=tuple(changed))
+
+    assert faults(copy) == [f"{path.name}: it does not say where the records of its shard are"]
+
+
 def rewritten(folder: Path, split: str, change) -> None:
     """Changes the records of a split, and the digest and size in dataset.json so that they fit."""
-    path = next(folder.glob(f"{split}-*"))
+    path = next(folder.glob(f"{split}-*.tfrecord"))
     records = [deserialize(one) for one in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in change(records):
             writer.write(serialize(record) if isinstance(record, Record) else record)
+    (folder / record_index.file_name(path.name)).unlink(missing_ok=True)
     content = manifest.load(str(folder))
     shard = Shard(
         path.name,

@@ -190,7 +190,7 @@ def test_an_incomplete_environment_is_named(monkeypatch):
 @pytest.mark.slow
 def test_what_ends_the_whole_search_in_a_worker_is_said_once(write_records, tmp_path):
     records = Path(write_records({"train": 64, "val": 32}))
-    shard = next(records.glob("train-*"))
+    shard = next(records.glob("train-*.tfrecord"))
     content = bytearray(shard.read_bytes())
     content[12] ^= 255  # within the first record
     shard.write_bytes(content)

@@ -11,6 +11,7 @@ from tfrecords_builder.decoding import UnreadableImage
 from tfrecords_builder.lesions import draw_boxes
 from tfrecords_builder.manifest import LeftOut
 from tfrecords_builder.preprocessing import Preprocessing
+from tfrecords_builder.record_index import PlacedExample, place
 from tfrecords_builder.records import JPEG_QUALITY, Encoding, Record, pack_mask, serialize
 from tfrecords_builder.source.images import SourceImage, image_path, read_image
 from tfrecords_builder.source.lung_masks import mask_path, read_mask
@@ -27,7 +28,7 @@ class RecordMaker:
     lungs: str = "none"
     """`none`, `auto` for the lung finder, or the folder of the lung masks."""
 
-    def __call__(self, image: SourceImage) -> bytes | LeftOut:
+    def __call__(self, image: SourceImage) -> PlacedExample | LeftOut:
         """Returns the serialized record of an image, or why the image is left out."""
         try:
             encoded = read_image(image_path(self.folder, image.source))
@@ -51,7 +52,7 @@ class RecordMaker:
             height=height,
             columns=dict(image.details.columns) or None,
         )
-        return serialize(record)
+        return place(serialize(record), record)
 
     def _lungs(self, image: SourceImage, pixels: NDArray[np.uint8]) -> bytes | None:
         """The packed lung mask of an image; empty if it has none, None if records have no masks."""

@@ -13,7 +13,7 @@ SETTINGS = "begun-with.json"
 REPLACED = "replaced.json"
 """File in UNFINISHED: the dataset.json of the records that are being replaced."""
 
-_ANY_SHARD = r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord"
+_ANY_SHARD = r"(train|val|test)-\d{5}-of-\d{5}\.(tfrecord|index)"
 _SIGNATURE = b'"builder_version"'
 
 UNFINISHED_FILES = OwnedFiles(
@@ -41,11 +41,11 @@ def owned_files(records: str) -> OwnedFiles:
 
 
 def shard_patterns(path: str) -> list[str]:
-    """Regular expressions of the names of the shards that the builder's dataset.json at `path` names."""
+    """Regular expressions of the names of the shards and indexes that a dataset.json of the builder names."""
     if not has_signature(path, _SIGNATURE):
         return []
     try:
         content = Manifest.from_json(storage.read(path))
     except ValueError:  # it is damaged
         return [_ANY_SHARD]
-    return [re.escape(shard.name) for split in content.splits.values() for shard in split.shards]
+    return [re.escape(name) for split in content.splits.values() for name in split.files]

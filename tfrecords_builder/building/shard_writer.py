@@ -1,14 +1,12 @@
-"""Writes one shard. Every engine runs it, on this machine or on others."""
+"""Builds one shard. Every engine runs it, on this machine or on others."""
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 
-import tensorflow as tf
-
-from tfrecords_builder import storage
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.manifest import LeftOut, Shard
+from tfrecords_builder.record_index import PlacedExample
+from tfrecords_builder.shards import new_shard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +17,8 @@ class BuiltShard:
     left_out: tuple[LeftOut, ...]
 
 
-def write_shard(folder: str, planned: PlannedShard, records: Iterator[bytes | LeftOut]) -> BuiltShard:
-    """Writes a shard into a folder. The file appears under its name only when it is complete.
+def write_shard(folder: str, planned: PlannedShard, records: Iterator[PlacedExample | LeftOut]) -> BuiltShard:
+    """Writes a shard into a folder. Its files appear under their names only when they are complete.
 
     Args:
         folder: a path or a URL.
@@ -29,30 +27,11 @@ def write_shard(folder: str, planned: PlannedShard, records: Iterator[bytes | Le
             the shard has images.
     """
     left_out = []
-    num_records = 0
-    with storage.replacing(storage.join(folder, planned.name)) as unfinished:
-        with tf.io.TFRecordWriter(unfinished) as writer:
-            for _ in planned.images:
-                record = next(records)
-                if isinstance(record, LeftOut):
-                    left_out.append(record)
-                else:
-                    writer.write(record)
-                    num_records += 1
-        num_bytes, digest = size_and_digest(unfinished)
-    return BuiltShard(Shard(planned.name, num_records, num_bytes, digest), tuple(left_out))
-
-
-def size_and_digest(path: str) -> tuple[int, str]:
-    """The number of bytes and the SHA-256 of a file, read again, so that what the storage holds counts.
-
-    Args:
-        path: a path or a URL.
-    """
-    digest = hashlib.sha256()
-    num_bytes = 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            num_bytes += len(block)
-    return num_bytes, digest.hexdigest()
+    with new_shard(folder, planned.name) as writer:
+        for _ in planned.images:
+            record = next(records)
+            if isinstance(record, LeftOut):
+                left_out.append(record)
+            else:
+                writer.write(record)
+    return BuiltShard(writer.shard, tuple(left_out))

@@ -62,7 +62,7 @@ class UnfinishedBuild:
         }
 
     def publish(self, content: Manifest) -> None:
-        """Moves all shards to the folder of the records, and dataset.json last.
+        """Moves all shards and indexes to the folder of the records, and dataset.json last.
 
         So whoever reads dataset.json finds all shards that it names. A publishing that was killed is
         continued.
@@ -70,7 +70,7 @@ class UnfinishedBuild:
         published = storage.join(self.records, manifest.FILE_NAME)
         if storage.exists(published):
             storage.move(published, storage.join(self.folder, REPLACED))
-        names = {shard.name for split in content.splits.values() for shard in split.shards}
+        names = {name for split in content.splits.values() for name in split.files}
         self._remove_replaced_shards(keep=names)
         storage.write(storage.join(self.folder, manifest.FILE_NAME), content.to_json())
         still_here = {name for name, _ in storage.entries(self.folder)}

@@ -1,6 +1,7 @@
 """Lung masks in the batches of every reader."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +13,21 @@ from pipeline.input import lung_masks
 from pipeline.input.arrays import load_arrays, load_lungs
 from tests.small_run import SIDE, middle
 from tfrecords_builder import manifest
-from tfrecords_builder.records import Record, deserialize, num_packed_bytes, pack_mask, serialize
+from tfrecords_builder.records import Record, deserialize, num_packed_bytes, pack_mask
+from tfrecords_builder.shards import write_shard
 
 EVERY_READER = pytest.mark.parametrize("reader", ["memory", "mapped", "streamed"])
 
 
 def rewrite(records: str, split: str, change) -> None:
     """Replaces every record of a split by `change(number, record)`, and the sizes in `dataset.json`."""
-    number = 0
-    for path in sorted(Path(records).glob(f"{split}-*")):
-        found = [deserialize(s) for s in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for record in found:
-                writer.write(serialize(change(number, record)))
-                number += 1
     content = manifest.load(records)
-    described = content.splits[split]
-    shards = tuple(
-        dataclasses.replace(shard, bytes=(Path(records) / shard.name).stat().st_size)
-        for shard in described.shards
-    )
-    splits = content.splits | {split: dataclasses.replace(described, shards=shards)}
+    described, numbers, shards = content.splits[split], itertools.count(), []
+    for shard in described.shards:
+        path = str(Path(records) / shard.name)
+        found = [deserialize(s) for s in tf.data.TFRecordDataset(path).as_numpy_iterator()]
+        shards.append(write_shard(records, shard.name, [change(next(numbers), record) for record in found]))
+    splits = content.splits | {split: dataclasses.replace(described, shards=tuple(shards))}
     Path(records, manifest.FILE_NAME).write_text(dataclasses.replace(content, splits=splits).to_json())
 
 
@@ -128,5 +123,5 @@ def test_a_mask_of_another_size_is_refused(write_records):
     records = write_records({"val": 4})
     rewrite(records, "val", lambda number, record: dataclasses.replace(record, lungs=record.lungs[number:]))
 
-    with pytest.raises(tf.errors.OpError, match="lung mask has 127 bytes, expected 128"):
+    with pytest.raises(tf.errors.OpError, match="record 1 has no lung mask of 128 bytes"):
         list(make_dataset(records, "val", batch_size=4, training=False, reader="mapped", lungs=True))

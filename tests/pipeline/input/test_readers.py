@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from pipeline.benchmark import samples
 from pipeline.dataset import make_dataset
+from pipeline.input import mapped, mapped_shards
 from pipeline.input.arrays import load_arrays
-from pipeline.input.mapped_shards import MappedShards
+from pipeline.input.examples import refusing_damage
 from pipeline.input.prefetching import PREFETCHED_BATCHES
 from tests.pipeline.input.contents import batches_of, images_of, stored_images
 from tfrecords_builder.errors import UserError
@@ -190,13 +191,21 @@ DAMAGES = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("reader", ["memory", "mapped"])
 @DAMAGES
-def test_a_damaged_shard_is_refused(write_records, reader, damage):
+def test_a_damaged_shard_cannot_be_held_in_memory(write_records, damage):
     records = write_damaged(write_records, damage)
 
     with pytest.raises(UserError, match=r"damaged.*tfrecords_builder\.verify"):
-        make_dataset(records, "train", batch_size=4, training=True, reader=reader)
+        make_dataset(records, "train", batch_size=4, training=True, reader="memory")
+
+
+@pytest.mark.parametrize("damage", [b"\xff" * 60, bytes(60)])
+def test_the_mapped_reader_notices_that_there_is_no_record(write_records, damage):
+    records = write_damaged(write_records, damage)
+    dataset = make_dataset(records, "train", batch_size=4, training=True, reader="mapped")
+
+    with pytest.raises(UserError, match=r"damaged.*tfrecords_builder\.verify"), refusing_damage(records):
+        images_of(dataset)
 
 
 @DAMAGES
@@ -242,13 +251,12 @@ def test_decoding_starts_no_thread_of_opencv():
 def test_no_more_batches_are_prepared_however_often_the_training_pauses(write_records, monkeypatch):
     records = write_records({"train": 64}, shards=2)
     prepared = []
-    copy_pixels = MappedShards.copy_pixels
 
     def counted(*arguments):
         prepared.append(1)
-        copy_pixels(*arguments)
+        mapped_shards.copy_pixels(*arguments)
 
-    monkeypatch.setattr(MappedShards, "copy_pixels", counted)
+    monkeypatch.setattr(mapped, "copy_pixels", counted)
     dataset = make_dataset(records, "train", batch_size=8, training=True, reader="mapped", epochs=None)
     batches = iter(dataset)
 

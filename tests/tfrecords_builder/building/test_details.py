@@ -77,7 +77,9 @@ def test_verify_finds_no_fault_and_dataset_json_names_the_columns(built):
 def test_other_columns_are_other_records(built, table, source, tmp_path):
     build(settings(table, source, tmp_path / "other", keep=("age",)))
 
-    (first, *_) = tf.data.TFRecordDataset(str(min((tmp_path / "other").glob("test*")))).as_numpy_iterator()
+    (first, *_) = tf.data.TFRecordDataset(
+        str(min((tmp_path / "other").glob("test*.tfrecord")))
+    ).as_numpy_iterator()
     record = deserialize(first)
     assert record.columns.keys() == {"age"}
     assert record.lesions is None

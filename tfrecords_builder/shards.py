@@ -1,0 +1,96 @@
+"""Writes shards, with the index that tells where their records lie."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import tensorflow as tf
+
+from tfrecords_builder import record_index, storage
+from tfrecords_builder.manifest import Shard
+from tfrecords_builder.record_index import IndexBuilder, PlacedExample
+from tfrecords_builder.records import Record, deserialize, serialize
+
+
+class ShardWriter:
+    """Writes the records of one shard, one after the other.
+
+    Args:
+        path: file to write; a path or a URL.
+    """
+
+    shard: Shard
+    """Describes the shard, once it is complete."""
+
+    def __init__(self, path: str) -> None:
+        self._writer = tf.io.TFRecordWriter(path)
+        self.index = IndexBuilder()
+
+    def write(self, placed: PlacedExample) -> None:
+        """Writes the next record."""
+        self._writer.write(placed.example)
+        self.index.add(placed)
+
+    def close(self) -> None:
+        """Completes the file."""
+        self._writer.close()
+
+
+@contextlib.contextmanager
+def new_shard(folder: str, name: str) -> Iterator[ShardWriter]:
+    """Lends the writer of a shard. The files appear under their names only after the block, complete.
+
+    Args:
+        folder: folder to write to; a path or a URL.
+        name: file name of the shard.
+    """
+    with storage.replacing(storage.join(folder, name)) as unfinished:
+        writer = ShardWriter(unfinished)
+        try:
+            yield writer
+        finally:
+            writer.close()
+        num_bytes, digest = size_and_digest(unfinished)
+        index = writer.index.index
+        storage.write(storage.join(folder, record_index.file_name(name)), index)
+    index_digest = hashlib.sha256(index).hexdigest()
+    writer.shard = Shard(name, writer.index.num_records, num_bytes, digest, index_digest)
+
+
+def write_shard(folder: str, name: str, records: Iterable[Record]) -> Shard:
+    """Writes a shard of records that exist already, and returns its description."""
+    with new_shard(folder, name) as writer:
+        for record in records:
+            writer.write(record_index.place(serialize(record), record))
+    return writer.shard
+
+
+def make_index(path: str) -> bytes:
+    """The index of a shard that has none, because an earlier version wrote it: reads the whole shard.
+
+    Args:
+        path: file of the shard; a path or a URL.
+
+    Raises:
+        tf.errors.OpError: if it is damaged.
+        ValueError: if it holds something else than records.
+    """
+    index = IndexBuilder()
+    for example in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        index.add(record_index.place(example, deserialize(example)))
+    return index.index
+
+
+def size_and_digest(path: str) -> tuple[int, str]:
+    """The number of bytes and the SHA-256 of a file, read again, so that what the storage holds counts.
+
+    Args:
+        path: a path or a URL.
+    """
+    digest = hashlib.sha256()
+    num_bytes = 0
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            num_bytes += len(block)
+    return num_bytes, digest.hexdigest()
