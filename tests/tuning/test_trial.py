@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import json
+import os
+import threading
 
 import keras
 import numpy as np
@@ -127,6 +129,19 @@ def test_a_network_that_is_too_slow_is_refused(records, tmp_path, monkeypatch):
 def test_the_latency_is_measured_on_one_core():
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
     assert 0 < limits.measure_latency_ms(model) < 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinities")
+def test_threads_that_begin_while_a_latency_is_measured_get_all_cores_back():
+    before, ended = os.sched_getaffinity(0), threading.Event()
+    with limits._one_core():
+        thread = threading.Thread(target=ended.wait)
+        thread.start()
+        assert len(os.sched_getaffinity(thread.native_id)) == 1
+
+    assert os.sched_getaffinity(thread.native_id) == os.sched_getaffinity(0) == before
+    ended.set()
+    thread.join()
 
 
 def test_a_trial_whose_process_ends_again_and_again_is_a_failure(records, tmp_path, monkeypatch):
