@@ -25,6 +25,10 @@ JpegDecoding = Literal["scaled", "full"]
 LEAST_PIXELS = 3
 """A JPEG that is decoded at a fraction of its size keeps at least so many pixels, on each axis, for each
 pixel that the model sees."""
+_NEAREST = 0.5
+"""Added to a positive number before it is cut off to a whole one, it gives the nearest."""
+_OLD_RULES = {"sixteen_bits": "high_byte", "jpeg_decoding": "full"}
+"""What versions of the builder did that had no choice. dataset.json does not mention it."""
 
 
 class Preprocessed(NamedTuple):
@@ -192,9 +196,3 @@ class Preprocessing:
         resized = resize_by_area(cropped[..., 0], self.image_size)
         rounded = tf.cast(tf.round(resized), tf.uint8)[..., None]
         return tf.ensure_shape(rounded, (self.image_size, self.image_size, 1))
-
-
-_NEAREST = 0.5
-"""Added to a positive number before it is cut off to a whole one, it gives the nearest."""
-_OLD_RULES = {"sixteen_bits": "high_byte", "jpeg_decoding": "full"}
-"""What versions of the builder did that had no choice. dataset.json does not mention it."""

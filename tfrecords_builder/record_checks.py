@@ -22,6 +22,7 @@ from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.manifest import Manifest, Shard, SplitContent
 from tfrecords_builder.record_index import IndexBuilder, place
 from tfrecords_builder.records import CLASS_NAMES, Record, Split, deserialize, num_packed_bytes
+from tfrecords_builder.shards import size_and_digest
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATIENTS_SHOWN = 5  # in a warning
@@ -121,7 +122,7 @@ def _read_shard(folder: str, shard: Shard, content: Manifest) -> _ShardContent:
             Fault(shard.name, f"has {num_records} records, dataset.json says {shard.records}")
         )
     if shard.index_sha256 is not None:
-        found.faults.extend(_index_faults(folder, shard, None if found.faults else index.index))
+        found.faults.extend(_index_faults(folder, shard, None if found.faults else index.encoded))
     return found
 
 
@@ -146,19 +147,14 @@ def _index_faults(folder: str, shard: Shard, expected: bytes | None) -> Iterator
 
 
 def _file_faults(path: str, shard: Shard) -> Iterator[Fault]:
-    digest = hashlib.sha256()
-    num_bytes = 0
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                num_bytes += len(block)
+        num_bytes, digest = size_and_digest(path)
     except tf.errors.OpError as error:
         yield Fault(shard.name, f"cannot be read: {_reason(error)}")
         return
     if num_bytes != shard.bytes:
         yield Fault(shard.name, f"has {num_bytes} bytes, dataset.json says {shard.bytes}")
-    elif digest.hexdigest() != shard.sha256:
+    elif digest != shard.sha256:
         yield Fault(shard.name, "its sha256 differs from the one in dataset.json")
 
 

@@ -70,7 +70,7 @@ class IndexBuilder:
         self._end += _BYTES_BEFORE + len(placed.example) + _BYTES_AFTER
 
     @property
-    def index(self) -> bytes:
+    def encoded(self) -> bytes:
         """The index of the examples so far."""
         return bytes(self._entries)
 

@@ -51,7 +51,7 @@ def new_shard(folder: str, name: str) -> Iterator[ShardWriter]:
         finally:
             writer.close()
         num_bytes, digest = size_and_digest(unfinished)
-        index = writer.index.index
+        index = writer.index.encoded
         storage.write(storage.join(folder, record_index.file_name(name)), index)
     index_digest = hashlib.sha256(index).hexdigest()
     writer.shard = Shard(name, writer.index.num_records, num_bytes, digest, index_digest)
@@ -78,7 +78,7 @@ def make_index(path: str) -> bytes:
     index = IndexBuilder()
     for example in tf.data.TFRecordDataset(path).as_numpy_iterator():
         index.add(record_index.place(example, deserialize(example)))
-    return index.index
+    return index.encoded
 
 
 def size_and_digest(path: str) -> tuple[int, str]:

@@ -47,19 +47,17 @@ class IndexedReader(abc.ABC):
             is_end = batch == share.num_batches  # the last batch may be smaller or larger than the others
             return tf.where(is_end, tf.constant(share.num_records, tf.int64), batch * share.batch_size)
 
-        def place(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            end = tf.minimum(batch + batches_at_once, share.num_batches)
-            positions = tf.range(begin_of(batch), begin_of(end))
+        def place(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            end = tf.minimum(first + batches_at_once, share.num_batches)
+            positions = tf.range(begin_of(first), begin_of(end))
             if self._shuffled:
                 positions = shuffled(positions, share.num_records, self._seed, number)
-            return batch, positions
+            return first, end, positions
 
-        def cut(first: tf.Tensor, positions: tf.Tensor) -> tf.data.Dataset:
-            end = tf.minimum(first + batches_at_once, share.num_batches)
+        def cut(first: tf.Tensor, end: tf.Tensor, positions: tf.Tensor) -> tf.data.Dataset:
+            before = begin_of(first)
             return tf.data.Dataset.range(first, end).map(
-                lambda batch: positions[
-                    begin_of(batch) - begin_of(first) : begin_of(batch + 1) - begin_of(first)
-                ]
+                lambda batch: positions[begin_of(batch) - before : begin_of(batch + 1) - before]
             )
 
         firsts = tf.data.Dataset.range(first_batch, share.num_batches, batches_at_once)
