@@ -88,10 +88,11 @@ def make_dataset(
         raise UserError(f"first_batch must be 0 to {num_batches - 1}. Received: {first_batch}")
     opened = open_reader(stored, reader or choose_reader(stored, cache, order), shuffled=training, seed=seed)
 
-    def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        return opened.epoch(number, tf.where(number == first_epoch, tf.constant(first_batch, tf.int64), 0))
+    def with_first_batch(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return number, tf.where(number == first_epoch, tf.constant(first_batch, tf.int64), 0)
 
-    dataset = epoch_numbers(first_epoch, epochs, advance=training).flat_map(epoch)
+    numbers = epoch_numbers(first_epoch, epochs, advance=training)
+    dataset = opened.batches(numbers.map(with_first_batch))
     iterations_are_equally_long = not (training and first_batch)
     if epochs is not None and iterations_are_equally_long:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches * epochs - first_batch))

@@ -55,6 +55,12 @@ def file_name(shard: str) -> str:
     return f"{shard.removesuffix('.tfrecord')}.index"
 
 
+def image_of(entry: bytes | memoryview) -> tuple[int, int]:
+    """Where the image of an entry begins in the shard, and its bytes."""
+    position_and_label, image_bytes, _ = _ENTRY.unpack(entry)
+    return position_and_label >> 1, image_bytes
+
+
 class IndexBuilder:
     """Makes the index of a shard while its examples are written one after the other."""
 

@@ -35,10 +35,10 @@ class IndexedReader(abc.ABC):
         """Fetches records at int64 positions (batch,).
 
         Returns:
-            The elements that `pipeline.input.reader.Reader.epoch` describes.
+            The elements that `pipeline.input.reader.Reader.batches` describes.
         """
 
-    def epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
+    def batches(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
         """See `pipeline.input.reader.Reader`."""
         share = self._share
         batches_at_once = max(1, POSITIONS_AT_ONCE // share.batch_size)
@@ -47,7 +47,11 @@ class IndexedReader(abc.ABC):
             is_end = batch == share.num_batches  # the last batch may be smaller or larger than the others
             return tf.where(is_end, tf.constant(share.num_records, tf.int64), batch * share.batch_size)
 
-        def place(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def parts(number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
+            firsts = tf.data.Dataset.range(first_batch, share.num_batches, batches_at_once)
+            return firsts.map(lambda first: (number, first))
+
+        def place(number: tf.Tensor, first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             end = tf.minimum(first + batches_at_once, share.num_batches)
             positions = tf.range(begin_of(first), begin_of(end))
             if self._shuffled:
@@ -60,6 +64,6 @@ class IndexedReader(abc.ABC):
                 lambda batch: positions[begin_of(batch) - before : begin_of(batch + 1) - before]
             )
 
-        firsts = tf.data.Dataset.range(first_batch, share.num_batches, batches_at_once)
-        positions = firsts.map(place).prefetch(1).flat_map(cut)
+        # Prefetched, so that the beginning of the next epoch is computed before this one ends.
+        positions = epochs.flat_map(parts).map(place).prefetch(1).flat_map(cut)
         return positions.map(self.fetch, num_parallel_calls=self.parallel_batches)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pipeline.input.stored_split import StoredSplit
 from tfrecords_builder import record_index, shards
 from tfrecords_builder.errors import UserError
+from tfrecords_builder.manifest import Shard
 from tfrecords_builder.record_index import ENTRY_BYTES
 from tfrecords_builder.records import num_packed_bytes
 
 _JPEG_START = b"\xff\xd8"
 _TAG = b"\x0a"  # of the only field of a tf.train.BytesList
-_NUMBERS = ENTRY_BYTES // 8  # of 64 bits, in an entry of an index
 _LOW = (1 << 32) - 1
 
 logger = logging.getLogger(__name__)
@@ -42,17 +42,10 @@ class Places:
     labels: NDArray[np.float32]
     """0 or 1."""
 
-    def images(self) -> Iterator[memoryview]:
-        """The bytes of the images.
-
-        Raises:
-            ValueError: if there is no image, because the shard is damaged or is not that of the index.
-        """
-        places = zip(self.positions, self.shards, self.begins.tolist(), self.ends.tolist(), strict=True)
-        for position, shard, begin, end in places:
-            if not _has_bytes(shard, begin, end - begin):
-                raise ValueError(f"record {position} is damaged: its shard has no image there")
-            yield shard[begin:end]
+    def images(self) -> list[memoryview]:
+        """The bytes of the images."""
+        bounds = zip(self.shards, self.begins.tolist(), self.ends.tolist(), strict=True)
+        return [shard[begin:end] for shard, begin, end in bounds]
 
     def masks(self, mask_bytes: int) -> Iterator[memoryview]:
         """The bytes of the lung masks, empty where there are none.
@@ -74,7 +67,7 @@ class MappedShards:
 
     Args:
         mapped: the shards.
-        indexes: of each shard the index, as numbers of 64 bits.
+        indexes: of each shard the index, as bytes.
         first_records: of each shard the first record that this host reads.
         num_records: of each shard how many records it reads.
     """
@@ -98,11 +91,15 @@ class MappedShards:
             positions: their positions among the records of this host, (records,).
         """
         parts = np.searchsorted(self._ends, positions, side="right")
-        numbers = _NUMBERS * (positions + self._to_number_in_shard[parts])
-        parts_list, numbers_list = parts.tolist(), numbers.tolist()
-        indexes = [self._indexes[part] for part in parts_list]
-        firsts = np.array([index[at] for index, at in zip(indexes, numbers_list, strict=True)], np.int64)
-        seconds = np.array([index[at + 1] for index, at in zip(indexes, numbers_list, strict=True)], np.int64)
+        entries_begin = ENTRY_BYTES * (positions + self._to_number_in_shard[parts])
+        parts_list = parts.tolist()
+        entries = b"".join(
+            [
+                self._indexes[part][begin : begin + ENTRY_BYTES]
+                for part, begin in zip(parts_list, entries_begin.tolist(), strict=True)
+            ]
+        )
+        firsts, seconds = np.frombuffer(entries, np.int64).reshape(-1, 2).T
         begins, to_lungs = firsts >> 1, seconds >> 32
         ends = begins + (seconds & _LOW)
         return Places(
@@ -206,32 +203,35 @@ def map_shards(stored: StoredSplit) -> MappedShards:
     """
     described = {shard.name: shard for shard in stored.content.splits[stored.share.split].shards}
     parts = stored.share.parts
-    indexes = []
-    for part in parts:
-        shard = described[part.shard]
-        index = (
-            _make_index(stored, shard.name) if shard.index_sha256 is None else _map_index(stored, shard.name)
-        )
-        if len(index) != _NUMBERS * shard.records:
-            raise UserError(
-                f"the index of {stored.path(shard.name)!r} has {len(index) // _NUMBERS} records, but "
-                f"{shard.records} were written: build the records again"
-            )
-        indexes.append(index)
+    mapped = [np.memmap(stored.path(part.shard), np.uint8, "r").data for part in parts]
+    indexes = [_open_index(stored, described[part.shard]) for part in parts]
+    for part, shard, index in zip(parts, mapped, indexes, strict=True):
+        reason = _mismatch(shard, index, described[part.shard].records)
+        if reason:
+            raise _damaged(stored, part.shard, reason)
     return MappedShards(
-        [np.memmap(stored.path(part.shard), np.uint8, "r").data for part in parts],
-        indexes,
-        [part.first_record for part in parts],
-        [part.num_records for part in parts],
+        mapped, indexes, [part.first_record for part in parts], [part.num_records for part in parts]
     )
 
 
-def _map_index(stored: StoredSplit, shard: str) -> memoryview:
-    path = stored.path(record_index.file_name(shard))
+def _open_index(stored: StoredSplit, shard: Shard) -> memoryview:
+    if shard.index_sha256 is None:
+        return _make_index(stored, shard.name)
+    path = stored.path(record_index.file_name(shard.name))
     try:
-        return np.memmap(path, np.uint64, "r").data
-    except (OSError, ValueError) as error:  # it is missing; it is empty or of another size
+        return np.memmap(path, np.uint8, "r").data
+    except (OSError, ValueError) as error:  # it is missing; it is empty
         raise UserError(f"{path!r} cannot be read ({error}): build the records again") from None
+
+
+def _mismatch(shard: memoryview, index: memoryview, num_records: int) -> str | None:
+    """Why an index is not that of a shard, by its size and its first and last record; None if they agree."""
+    if len(index) != ENTRY_BYTES * num_records:
+        return f"its index has {len(index)} bytes, but {num_records} records take {ENTRY_BYTES * num_records}"
+    for entry in (index[:ENTRY_BYTES], index[-ENTRY_BYTES:]):
+        if not _has_bytes(shard, *record_index.image_of(entry)):
+            return "it has no image where its index says"
+    return None
 
 
 def _make_index(stored: StoredSplit, shard: str) -> memoryview:
@@ -239,9 +239,13 @@ def _make_index(stored: StoredSplit, shard: str) -> memoryview:
     path = stored.path(shard)
     logger.info("%s has no index and is read whole: records that are built anew have one", path)
     try:
-        return np.frombuffer(shards.make_index(path), np.uint64).data
+        return memoryview(shards.make_index(path))
     except (ValueError, tf.errors.OpError) as error:
-        raise UserError(
-            f"{path!r} is damaged ({error}): `python -m tfrecords_builder.verify {stored.folder}` "
-            "names every damaged shard"
-        ) from None
+        raise _damaged(stored, shard, error) from None
+
+
+def _damaged(stored: StoredSplit, shard: str, reason: object) -> UserError:
+    return UserError(
+        f"{stored.path(shard)!r} is damaged ({reason}): `python -m tfrecords_builder.verify {stored.folder}` "
+        "names every damaged shard"
+    )

@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 class Reader(Protocol):
     """Reads the records of one split, epoch by epoch."""
 
-    def epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
-        """The batches of one epoch, which holds every record exactly once.
+    def batches(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+        """The batches of epochs, one epoch after the other. An epoch holds every record exactly once.
 
         Args:
-            number: int64 (), the number of the epoch, which decides its order.
-            first_batch: int64 (), how many batches are left out at the beginning of the epoch.
+            epochs: dataset of (number int64 (), first_batch int64 ()): the number of the epoch, which decides
+                its order, and how many batches are left out at its beginning.
 
         Returns:
             Dataset of (image uint8 (batch, side, side, 1), label float32 (batch,)), or, if the split was

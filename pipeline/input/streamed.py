@@ -25,8 +25,11 @@ class StreamedReader:
         self._shuffled = shuffled
         self._seed = seed
 
-    def epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
+    def batches(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
         """See `pipeline.input.reader.Reader`."""
+        return epochs.flat_map(self._epoch)
+
+    def _epoch(self, number: tf.Tensor, first_batch: tf.Tensor) -> tf.data.Dataset:
         stored, share = self._stored, self._stored.share
         examples = shuffled_stream(stored, self._seed, number) if self._shuffled else read_in_order(stored)
         batches = examples.batch(share.batch_size)
