@@ -18,7 +18,7 @@ from pipeline.benchmark.result import Result, skipped
 from pipeline.benchmark.timing import Meter, Timer
 from pipeline.training import distribution
 from pipeline.training.precision import supported
-from pipeline.training.recipe import add_augmentation, build_classifier, compile_model
+from pipeline.training.recipe import TrainingModel, add_augmentation, build_classifier, compile_model
 from pipeline.training.settings import ModelConfig, Precision, TrainConfig
 
 GROUP = "training step alone"
@@ -70,17 +70,20 @@ class Training:
     Args:
         case: the settings of the training.
         side: side of the images, in pixels.
-        metrics: whether the model is compiled with the metrics of the recipe, or with none.
+        metrics: whether a step computes the metrics of the recipe, or none. With augmentation it always does.
     """
 
     def __init__(self, case: Case, side: int, *, metrics: bool = True) -> None:
         config = TrainConfig("", "", batch_size=case.batch_size, model=MODELS[case.model])
         self.batch_size = case.batch_size
         self.classifier = build_classifier(config, side, case.precision)
-        self.model = add_augmentation(config, self.classifier) if case.augmented else self.classifier
+        if case.augmented:
+            self.model = add_augmentation(config, self.classifier)
+        elif metrics:
+            self.model = TrainingModel(self.classifier.inputs, self.classifier.outputs)
+        else:
+            self.model = self.classifier
         compile_model(self.model, config, total_steps=1000, precision=case.precision)
-        if not metrics:
-            self.model.compile(self.model.optimizer, self.model.loss, auto_scale_loss=False)
         self.model.jit_compile = case.xla
         self._expected_seconds = 0.0
 

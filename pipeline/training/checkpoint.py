@@ -83,9 +83,20 @@ class RunCheckpoint(keras.callbacks.SwapEMAWeights):
         """Starts the clock. An epoch that was stopped in the middle continues its time and its metrics."""
         super().on_epoch_begin(epoch, logs)
         if self._steps_before_stop:
-            saved_state.assign(self.model.metrics_variables, self._metrics_before_stop)
+            self._continue_metrics(epoch)
         self._last_saved = time.monotonic()
         self._epoch_started = self._last_saved - self._seconds_before_stop
+
+    def _continue_metrics(self, epoch: int) -> None:
+        variables = self.model.metrics_variables
+        if [np.shape(value) for value in self._metrics_before_stop] == [tuple(v.shape) for v in variables]:
+            saved_state.assign(variables, self._metrics_before_stop)
+        else:
+            logger.warning(
+                "the metrics of epoch %d leave out its first %d steps, which an earlier version counted",
+                epoch + 1,
+                self._steps_before_stop,
+            )
 
     # At the end of a batch Keras would wait for the metrics of each step before it starts the next one.
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from pipeline.augmentation import AcquisitionAugmentation
@@ -21,6 +20,7 @@ from pipeline.model import build_model, has_lung_attention
 from pipeline.network import custom
 from pipeline.network.names import LUNG_LOGITS
 from pipeline.training import distribution
+from pipeline.training.classification_counts import ClassificationCounts
 from pipeline.training.fold_records import check_folds
 from pipeline.training.lung_supervision import LungSupervision
 from pipeline.training.normalization import FusedBatchNormalization
@@ -34,8 +34,6 @@ from tfrecords_builder.records import CLASS_NAMES, Split
 
 MONITOR = "val_loss"
 """The metric that selects the best epoch and the best architecture; the smallest value is the best."""
-AUC_THRESHOLDS = 2000
-"""Keras's default of 200 is too few where most probabilities are close to 0 or 1."""
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
@@ -175,7 +173,7 @@ def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Mode
     augmentation = AcquisitionAugmentation(config.augmentation, seed=config.seed, in_validation=True)
     images = keras.Input(classifier.input_shape[1:], name="images")
     if not has_lung_attention(classifier):
-        return AugmentedClassifier(images, classifier(augmentation(images)))
+        return TrainingModel(images, classifier(augmentation(images)))
     lungs = keras.Input(classifier.input_shape[1:], name="lungs")
     classify = keras.Model(
         classifier.inputs, [classifier.outputs[0], classifier.get_layer(LUNG_LOGITS).output]
@@ -183,11 +181,20 @@ def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Mode
     moved_images, moved_lungs = augmentation(images, lungs)
     probability, lung_logits = classify(moved_images)
     supervision = LungSupervision(config.lung_loss, dtype="float32")
-    return AugmentedClassifier([images, lungs], supervision(probability, lung_logits, moved_lungs))
+    return TrainingModel([images, lungs], supervision(probability, lung_logits, moved_lungs))
 
 
-class AugmentedClassifier(keras.Model):
-    """The augmentation, and behind it the classifier: from (images, lungs) or images to probabilities."""
+class TrainingModel(keras.Model):
+    """The model that is trained, with augmentation: from (images, lungs) or images to probabilities."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.classification = ClassificationCounts()
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        """The metrics of the epoch so far, with those of a batch, by their names."""
+        self.classification.update_state(y, y_pred)
+        return dict(self.get_metrics_result())
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the weights, as every Keras model does, if there is space for them.
@@ -202,7 +209,7 @@ class AugmentedClassifier(keras.Model):
 
 
 def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, precision: Precision) -> None:
-    """Gives the model its optimizer, loss and metrics.
+    """Gives the model its optimizer and loss.
 
     Args:
         model: the model to train.
@@ -216,28 +223,13 @@ def compile_model(model: keras.Model, config: TrainConfig, total_steps: int, pre
     model.compile(
         optimizer,
         loss=_loss(config),
-        metrics=[
-            keras.metrics.BinaryAccuracy(name="accuracy"),
-            keras.metrics.Precision(name="precision"),
-            keras.metrics.Recall(name="recall"),
-            keras.metrics.AUC(num_thresholds=AUC_THRESHOLDS, name="auc"),
-        ],
         # XLA makes the training step on CPUs slower: docs/performance.md.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         auto_scale_loss=False,
     )
     if not tf.distribute.has_strategy():  # with one, Keras does the same in the scope of the strategy
-        _make_variables(model)
-
-
-def _make_variables(model: keras.Model) -> None:
-    """Makes the variables of the optimizer and of the metrics, which Keras would make at the first batch.
-
-    TensorFlow traces a training step twice if it makes variables.
-    """
-    model.optimizer.build(model.trainable_variables)
-    model.compute_metrics(None, np.zeros((1,)), np.zeros((1, 1)))
-    model.reset_metrics()
+        # TensorFlow traces a training step twice if the first one makes variables.
+        model.optimizer.build(model.trainable_variables)
 
 
 def _loss(config: TrainConfig) -> Any:

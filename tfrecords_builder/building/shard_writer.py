@@ -17,7 +17,7 @@ class BuiltShard:
     left_out: tuple[LeftOut, ...]
 
 
-def write_shard(folder: str, planned: PlannedShard, records: Iterator[PlacedExample | LeftOut]) -> BuiltShard:
+def build_shard(folder: str, planned: PlannedShard, records: Iterator[PlacedExample | LeftOut]) -> BuiltShard:
     """Writes a shard into a folder. Its files appear under their names only when they are complete.
 
     Args:

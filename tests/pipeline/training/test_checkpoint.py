@@ -69,6 +69,17 @@ def test_killed_within_an_epoch_it_takes_the_remaining_batches_and_no_others(
 ):
     cache, whole = uninterrupted
     broken = quick_training(records, str(tmp_path / "broken"), epochs=2, cache=cache, checkpoint_seconds=0.0)
+    train_until_killed(broken, saves, monkeypatch)
+
+    train(broken)
+
+    for expected, continued in zip(weights_of(whole), weights_of(broken.run), strict=True):
+        np.testing.assert_allclose(continued, expected, atol=1e-6)
+    assert history_of(broken.run) == [pytest.approx(row, abs=1e-5) for row in history_of(whole)]
+
+
+def train_until_killed(config, saves: int, monkeypatch) -> None:
+    """Trains until a state was saved so often, within an epoch."""
     with monkeypatch.context() as context:
         save_state = RunCheckpoint._save_state
         steps_saved = []
@@ -81,14 +92,24 @@ def test_killed_within_an_epoch_it_takes_the_remaining_batches_and_no_others(
 
         context.setattr(RunCheckpoint, "_save_state", save_or_die)
         with pytest.raises(Killed):
-            train(broken)
+            train(config)
     assert 0 < steps_saved[-1] < 6
+
+
+@pytest.mark.slow
+def test_metrics_that_an_earlier_version_saved_within_an_epoch_are_left_out(
+    records, tmp_path, monkeypatch, caplog
+):
+    broken = quick_training(records, str(tmp_path / "broken"), epochs=1, checkpoint_seconds=0.0)
+    train_until_killed(broken, 2, monkeypatch)
+    state = Path(broken.run) / "checkpoint" / "latest.json"
+    earlier = json.loads(state.read_text()) | {"metrics": [3.0, 2.0, [1.0, 1.0]]}
+    state.write_text(json.dumps(earlier))
 
     train(broken)
 
-    for expected, continued in zip(weights_of(whole), weights_of(broken.run), strict=True):
-        np.testing.assert_allclose(continued, expected, atol=1e-6)
-    assert history_of(broken.run) == [pytest.approx(row, abs=1e-5) for row in history_of(whole)]
+    assert "the metrics of epoch 1 leave out its first 2 steps" in caplog.text
+    assert 0 < history_of(broken.run)[0]["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("uninterrupted", ["ram"], indirect=True)

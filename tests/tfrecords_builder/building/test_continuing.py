@@ -36,7 +36,7 @@ class Killed(BaseException):
 
 def killed_after(monkeypatch, shards: int) -> None:
     """Lets the next builds fail after a number of shards, without any clean-up, as SIGKILL would."""
-    written = local.write_shard
+    written = local.build_shard
     count = 0
 
     def write_or_die(*args):
@@ -46,7 +46,7 @@ def killed_after(monkeypatch, shards: int) -> None:
         count += 1
         return written(*args)
 
-    monkeypatch.setattr(local, "write_shard", write_or_die)
+    monkeypatch.setattr(local, "build_shard", write_or_die)
 
 
 @pytest.mark.parametrize("shards", [0, 1, 7, 14])
@@ -62,8 +62,8 @@ def test_a_continued_build_gives_the_same_files_as_an_uninterrupted_one(
     assert not (tmp_path / "broken" / "dataset.json").exists()
     built = []
     with monkeypatch.context() as context:
-        written = local.write_shard
-        context.setattr(local, "write_shard", lambda *a: (built.append(a), written(*a))[1])
+        written = local.build_shard
+        context.setattr(local, "build_shard", lambda *a: (built.append(a), written(*a))[1])
         build(settings(source, tmp_path / "broken"))
 
     assert len(built) == 15 - shards
@@ -186,7 +186,7 @@ def test_a_build_that_met_a_full_disk_is_continued(source, tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as context:
-        context.setattr(local, "write_shard", full)
+        context.setattr(local, "build_shard", full)
         with pytest.raises(OSError, match="No space left on device"):
             build(settings(source, tmp_path / "records"))
     build(settings(source, tmp_path / "records"))

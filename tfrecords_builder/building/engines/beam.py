@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.building.record_maker import RecordMaker
-from tfrecords_builder.building.shard_writer import write_shard
+from tfrecords_builder.building.shard_writer import build_shard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.errors import UserError
 
@@ -40,4 +40,4 @@ def build_with_beam(
 
 
 def _build_shard(planned: PlannedShard, maker: RecordMaker, build: UnfinishedBuild) -> None:
-    build.add(write_shard(build.folder, planned, map(maker, planned.images)))
+    build.add(build_shard(build.folder, planned, map(maker, planned.images)))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tfrecords_builder.building.plan import PlannedShard
 from tfrecords_builder.building.record_maker import RecordMaker
-from tfrecords_builder.building.shard_writer import write_shard
+from tfrecords_builder.building.shard_writer import build_shard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.decoding.threads import single_threaded_opencv
@@ -41,7 +41,7 @@ def build_with_threads(
         )
         records = progress(itertools.chain.from_iterable(batches), len(images), "building")
         for planned in plan:
-            build.add(write_shard(build.folder, planned, records))
+            build.add(build_shard(build.folder, planned, records))
         next(records, None)  # `progress` logs its last line when it is asked for more than the last record
 
 
