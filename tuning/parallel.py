@@ -36,9 +36,9 @@ Role = Literal["alone", "chief", "worker"]
 
 PARENT = "TUNING_PARENT_PROCESS"
 """Environment variable with the process that started a local worker. The worker ends when that has ended."""
-TRIALS_PER_PROCESS = 7
+TRIALS_PER_PROCESS = 4
 """A local worker runs so many trials. TensorFlow does not free all memory of a training before a process
-ends: about 30 MiB are left. A new process takes 6 seconds to start."""
+ends: about 30 MiB are left. A new process takes 6 to 9 seconds to start."""
 ERROR = "error"
 """Name of the file, beside that of the settings, in which a local worker says what ends the search."""
 EXIT_RECYCLED = 75
