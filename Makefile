@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
-# Two tests run at a time. The tests of one file share a process, and with it the model they train.
-PARALLEL := --numprocesses=2 --dist=loadfile --max-worker-restart=1
+# Three tests run at a time, also on two cores, as many of them wait for a server or another process. The
+# tests of one file share a process, and with it the model they train.
+PARALLEL := --numprocesses=3 --dist=loadfile --max-worker-restart=1
 
 .PHONY: demo test test-slow lint format clean
 

@@ -247,7 +247,7 @@ def test_sigterm_under_load_answers_every_accepted_request(exported_models, enco
     assert all(moment >= stopped for moment, _ in asked.refused)
 
 
-@pytest.mark.parametrize("batching", [False, True])
+@pytest.mark.parametrize("batching", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_server_that_stops_answers_every_request_that_reached_it(
     exported_models, encoded_images, batching, monkeypatch
 ):

@@ -50,6 +50,7 @@ def test_a_search_leaves_a_leaderboard_a_report_and_a_run_of_the_best(records, t
     runs.refuse_foreign_folder(str(run), overwrite=True)  # it knows all its files
 
 
+@pytest.mark.slow
 def test_a_search_anew_keeps_its_own_trials_and_report(records, searched, tmp_path):
     run = Path(shutil.copytree(searched, tmp_path / "run"))
 

@@ -81,6 +81,7 @@ def test_the_training_is_kept_if_the_best_stays_the_best(searched, records, monk
     assert not list((searched / "search").glob("earlier-*"))
 
 
+@pytest.mark.slow
 def test_another_best_is_trained_and_the_earlier_training_is_kept_aside(searched, records, monkeypatch):
     before, earlier_filters = (searched / "model.keras").read_bytes(), filters_of(searched)
     pretend_to_train(monkeypatch, [0.9], best=False)

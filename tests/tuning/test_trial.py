@@ -162,6 +162,7 @@ def test_a_trial_whose_process_ends_again_and_again_is_a_failure(records, tmp_pa
     assert "ended 3 times" in reasons(tmp_path / "run")["0"]
 
 
+@pytest.mark.slow
 def test_the_time_ends_the_search_within_an_epoch_and_more_time_continues_it(records, tmp_path, monkeypatch):
     config = quick_search(records, tmp_path / "run", max_trials=2, trial_epochs=2, max_time=60.0)
     epochs = []

@@ -108,6 +108,7 @@ def test_the_model_card_has_what_model_hubs_read(evaluation, folder):
     assert "| train | 48 | 48 | 96 |" in text
 
 
+@pytest.mark.slow
 def test_run_and_records_behind_urls_give_the_same_evaluation(evaluation, finished_run, records):
     run_url, records_url = "ram://evaluated/run", "ram://evaluated/records"
     copy_to_url(Path(finished_run), run_url)

@@ -112,8 +112,9 @@ def test_metrics_that_an_earlier_version_saved_within_an_epoch_are_left_out(
     assert 0 < history_of(broken.run)[0]["accuracy"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uninterrupted", ["ram"], indirect=True)
-@pytest.mark.parametrize("last_write", [pytest.param(".weights.h5", marks=pytest.mark.slow), "latest.json"])
+@pytest.mark.parametrize("last_write", [".weights.h5", "latest.json"])
 def test_killed_between_the_writes_of_the_last_epoch_it_leaves_the_same_run(
     uninterrupted, records, tmp_path, monkeypatch, last_write
 ):

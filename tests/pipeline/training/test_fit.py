@@ -138,7 +138,8 @@ def records_url(records) -> str:
     return url
 
 
-@pytest.mark.parametrize("bytes_free_at_first", [pytest.param(0, marks=pytest.mark.slow), 1 << 30])
+@pytest.mark.slow
+@pytest.mark.parametrize("bytes_free_at_first", [0, 1 << 30])
 def test_a_training_that_continues_keeps_its_data_order_whatever_memory_is_free(
     records_url, tmp_path, monkeypatch, caplog, bytes_free_at_first
 ):
