@@ -13,7 +13,7 @@ class ClassificationCounts(keras.metrics.Metric):
     """Keras metric that counts how many images of each class have a probability in each of BINS intervals.
 
     Its result has what Keras's `BinaryAccuracy`, `Precision`, `Recall` (at threshold 0.5) and `AUC` would
-    have, which each count for themselves: docs/performance.md tells what that took of a training step.
+    have, which each count for themselves.
     """
 
     def __init__(self, name: str = "classification") -> None:
