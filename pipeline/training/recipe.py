@@ -185,7 +185,7 @@ def add_augmentation(config: TrainConfig, classifier: keras.Model) -> keras.Mode
 
 
 class TrainingModel(keras.Model):
-    """The model that is trained, with augmentation: from (images, lungs) or images to probabilities."""
+    """The model that is trained, from (images, lungs) or images to probabilities, with its metrics."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -95,7 +95,11 @@ def test_an_index_that_does_not_fit_is_named(records, tmp_path, change):
     if change == "missing":
         path.unlink()
 
-    reason = r"cannot be read|is damaged \(its index has 144 bytes"
-    with pytest.raises(UserError, match=rf"train-00001-of-00002\S* ({reason})"):
+    reason = {
+        "missing": "cannot be read .*build the records again",
+        "cut": r"is damaged \(its index has 144 bytes, but 10 records take 160\).*tfrecords_builder\.verify",
+        "empty": "cannot be read .*build the records again",
+    }[change]
+    with pytest.raises(UserError, match=rf"train-00001-of-00002\S* {reason}"):
         make_dataset(records, "train", batch_size=7, training=True, reader="mapped")
     assert len(load_arrays(records, "train")[0]) == 20  # which needs no index

@@ -206,6 +206,16 @@ def test_the_mapped_reader_notices_that_there_is_no_record(write_records, damage
         make_dataset(records, "train", batch_size=4, training=True, reader="mapped")
 
 
+def test_the_mapped_reader_notices_an_index_of_another_shard(write_records):
+    records = write_records({"train": 10}, shards=2)
+    index = sorted(Path(records).glob("*.index"))[1]
+    numbers = np.frombuffer(index.read_bytes(), np.uint64).reshape(-1, 2) + np.array([2, 0], np.uint64)
+    index.write_bytes(numbers.tobytes())  # each image begins a byte later
+
+    with pytest.raises(UserError, match="it has no image where its index says"):
+        make_dataset(records, "train", batch_size=4, training=True, reader="mapped")
+
+
 def test_the_mapped_reader_notices_an_index_of_another_size(write_records):
     records = write_records({"train": 10}, shards=2)
     index = sorted(Path(records).glob("*.index"))[1]

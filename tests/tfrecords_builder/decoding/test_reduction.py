@@ -35,7 +35,7 @@ def test_the_largest_factor_that_leaves_enough_is_chosen(height, width, smallest
     assert reduction(height, width, smallest_side) == expected
 
 
-@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("factor", [1, *FACTORS])
 def test_opencv_and_tensorflow_decode_the_same_pixels(factor):
     smallest_side = HEIGHT // factor
 
@@ -47,7 +47,7 @@ def test_opencv_and_tensorflow_decode_the_same_pixels(factor):
         assert (decoded.height, decoded.width) == decode(encoded).shape, kind
 
 
-@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("factor", [1, *FACTORS])
 def test_they_are_those_of_libjpeg(factor):
     jpeg = image_files(HEIGHT, WIDTH)["gray jpeg"]
 
