@@ -36,16 +36,18 @@ Role = Literal["alone", "chief", "worker"]
 
 PARENT = "TUNING_PARENT_PROCESS"
 """Environment variable with the process that started a local worker. The worker ends when that has ended."""
+MOST_TRIALS = "TUNING_MOST_TRIALS"
+"""Environment variable with the number of trials after which a local worker ends."""
 TRIALS_PER_PROCESS = 4
-"""A local worker runs so many trials. TensorFlow does not free all memory of a training before a process
-ends: about 30 MiB are left. A new process takes 6 to 9 seconds to start."""
+"""A local worker with GPUs runs so many trials. A new process takes 6 to 9 seconds to start, but of each
+training about 30 MiB of memory are left in the old one."""
 ERROR = "error"
 """Name of the file, beside that of the settings, in which a local worker says what ends the search."""
 EXIT_RECYCLED = 75
 """Exit code of a local worker that has run enough trials: another one goes on."""
 MOST_RESTARTS = 20
 """So often are local workers started again before the search gives up."""
-_SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_END = 10.0
 _SECONDS_TO_WAIT_FOR_CHIEF = 600.0
 SECONDS_BETWEEN_REMINDERS = 1800.0
@@ -67,20 +69,24 @@ class RecycleError(Exception):
     """A local worker has run enough trials."""
 
 
-def is_local_worker() -> bool:
-    """Whether another process of this machine started this one as a worker."""
-    return PARENT in os.environ
+def has_run_enough(trials: int) -> bool:
+    """Whether this process is a local worker that is to be replaced after so many trials."""
+    return trials >= int(os.environ.get(MOST_TRIALS, sys.maxsize))
+
+
+def has_lost_parent() -> bool:
+    """Whether the process that started this local worker has ended."""
+    return os.getppid() != int(os.environ[PARENT])
 
 
 def end_with_parent() -> None:
     """Lets a local worker end when its chief has ended: the next chief gives its trial to another worker."""
-    parent = os.environ.get(PARENT)
-    if parent is None:
+    if PARENT not in os.environ:
         return
 
     def watch() -> None:
-        while os.getppid() == int(parent):
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        while not has_lost_parent():
+            time.sleep(SECONDS_BETWEEN_LOOKS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -96,7 +102,7 @@ def wait_for_chief(path: str) -> None:
     while not storage.exists(path):
         if time.monotonic() > end:
             raise UserError(f"no {path!r}: start the chief first, with the same RECORDS, RUN and options")
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def serve(oracle: object, clock: Clock) -> None:
@@ -108,7 +114,7 @@ def serve(oracle: object, clock: Clock) -> None:
         while not (servicer.stop_triggered and _nobody_works(oracle)):
             oracle._check_consecutive_failures()  # type: ignore[attr-defined]
             reminder.look(time.monotonic())
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
             if clock.seconds_left == 0 and _nobody_works(oracle):
                 return
 
@@ -134,7 +140,7 @@ def run_local_workers(oracle: object, config: SearchConfig) -> None:
             number: stack.enter_context(_worker(command, number, workers, port)) for number in range(workers)
         }
         while running:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
             oracle._check_consecutive_failures()  # type: ignore[attr-defined]
             for number, process in list(running.items()):
                 if process.poll() is None:

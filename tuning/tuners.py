@@ -173,7 +173,7 @@ class _Tuner(BaseTuner):
 
     def pre_create_trial(self) -> None:
         """Ends a local worker that has run enough trials; another one goes on."""
-        if self._num_run == parallel.TRIALS_PER_PROCESS and parallel.is_local_worker():
+        if parallel.has_run_enough(self._num_run):
             raise parallel.RecycleError
         self._num_run += 1
 

@@ -106,15 +106,25 @@ def children(process: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+def workers_of(chief: int) -> list[int]:
+    return children(chief)
+
+
+def forks_of(chief: int) -> list[int]:
+    """The processes of the trials under way."""
+    return [fork for worker in children(chief) for fork in children(worker)]
+
+
 @pytest.mark.slow
-def test_two_workers_run_the_same_trials_as_one_even_if_one_is_killed(records, tmp_path):
+@pytest.mark.parametrize("victims", [workers_of, forks_of])
+def test_two_workers_run_the_same_trials_as_one_even_if_one_is_killed(records, tmp_path, victims):
     alone = start(records, tmp_path / "alone", "--workers", "1")
     _, errors = alone.communicate(timeout=SECONDS)
     assert alone.returncode == 0, errors
 
     chief = start(records, tmp_path / "both", "--workers", "2")
     wait_for(tmp_path / "both/search/trials/1/config.json")
-    os.kill(children(chief.pid)[0], signal.SIGKILL)
+    os.kill(victims(chief.pid)[0], signal.SIGKILL)
     _, errors = chief.communicate(timeout=SECONDS)
 
     assert chief.returncode == 0, errors
@@ -129,11 +139,12 @@ def test_a_chief_that_is_killed_continues_with_its_workers_trials(records, tmp_p
     run = tmp_path / "run"
     chief = start(records, run, "--workers", "2")
     wait_for(run / "search/trials/0/trial.json")
-    workers = children(chief.pid)
+    processes = [*workers_of(chief.pid), *forks_of(chief.pid)]
+    assert len(processes) > 2
     chief.kill()
     chief.communicate()
     end = time.monotonic() + SECONDS
-    while any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers):
+    while any(Path(f"/proc/{process}/cmdline").exists() for process in processes):
         assert time.monotonic() < end, "a worker outlives its chief"
         time.sleep(0.2)
 
