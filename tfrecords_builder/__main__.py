@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from tfrecords_builder import storage
 from tfrecords_builder.building.settings import BuildConfig
 from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
@@ -13,6 +14,8 @@ def main(config: BuildConfig) -> None:
     """Builds the records and prints a summary and their folder."""
     from tfrecords_builder.building.build import build
 
+    if storage.is_url(config.records):
+        startup.load_tensorflow()
     _print_summary(build(config))
     print(config.records)  # noqa: T201
 
@@ -32,4 +35,4 @@ def _print_summary(content: Manifest) -> None:
 
 
 if __name__ == "__main__":
-    run(main, BuildConfig, "python -m tfrecords_builder", load=startup.load_tensorflow)
+    run(main, BuildConfig, "python -m tfrecords_builder")

@@ -149,7 +149,7 @@ def _index_faults(folder: str, shard: Shard, expected: bytes | None) -> Iterator
 def _file_faults(path: str, shard: Shard) -> Iterator[Fault]:
     try:
         num_bytes, digest = size_and_digest(path)
-    except tf.errors.OpError as error:
+    except (OSError, tf.errors.OpError) as error:
         yield Fault(shard.name, f"cannot be read: {_reason(error)}")
         return
     if num_bytes != shard.bytes:

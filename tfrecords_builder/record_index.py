@@ -10,19 +10,18 @@ their order, little-endian:
 | 4     | bytes of the image                                                                  |
 | 4     | bytes from the end of the image to the lung mask, plus 1; 0 if the record has none  |
 
-A shard is a sequence of records: the length of the example in 8 bytes, the CRC of the length in 4, the
-example, and the CRC of the example in 4 (https://www.tensorflow.org/tutorials/load_data/tfrecord). An
-example, which is a protobuf message, holds the image and the mask as they are.
+A shard is a sequence of records (`tfrecords_builder/tfrecord.py`). Their examples hold the image and the
+mask as they are.
 """
 
 import struct
 from typing import NamedTuple
 
 from tfrecords_builder.records import Record
+from tfrecords_builder.tfrecord import BYTES_AFTER, BYTES_BEFORE
 
 ENTRY_BYTES = 16
 _ENTRY = struct.Struct("<QII")
-_BYTES_BEFORE, _BYTES_AFTER = 12, 4  # an example
 
 
 class PlacedExample(NamedTuple):
@@ -70,10 +69,10 @@ class IndexBuilder:
 
     def add(self, placed: PlacedExample) -> None:
         """Adds the next example."""
-        image = self._end + _BYTES_BEFORE + placed.image
+        image = self._end + BYTES_BEFORE + placed.image
         to_lungs = 0 if placed.lungs is None else placed.lungs - placed.image - placed.image_bytes + 1
         self._entries += _ENTRY.pack(2 * image + placed.label, placed.image_bytes, to_lungs)
-        self._end += _BYTES_BEFORE + len(placed.example) + _BYTES_AFTER
+        self._end += BYTES_BEFORE + len(placed.example) + BYTES_AFTER
 
     @property
     def encoded(self) -> bytes:

@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tfrecords_builder import tfrecord
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -97,33 +99,14 @@ def shard_name(split: Split, index: int, count: int) -> str:
 
 def serialize(record: Record) -> bytes:
     """Encodes a record; the same record always gives the same bytes."""
-    import tensorflow as tf
+    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return tfrecord.example({name: _encode(value) for name, value in values.items() if value is not None})
 
-    def feature(value: bytes | str) -> tf.train.Feature:
-        value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
-    def whole_number(value: int) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    features = {
-        "image": feature(record.image),
-        "label": whole_number(record.label),
-        "patient": feature(record.patient),
-        "source": feature(record.source),
-        "subtype": feature(record.subtype),
-        "sha256": feature(record.sha256),
-    }
-    for name, mask in (("lungs", record.lungs), ("lesions", record.lesions)):
-        if mask is not None:
-            features[name] = feature(mask)
-    for name, pixels in (("width", record.width), ("height", record.height)):
-        if pixels is not None:
-            features[name] = whole_number(pixels)
-    if record.columns is not None:
-        features["columns"] = feature(json.dumps(dict(record.columns)))
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+def _encode(value: bytes | str | int | Mapping[str, str]) -> bytes | int:
+    if isinstance(value, Mapping):
+        value = json.dumps(dict(value))
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
 
 
 def deserialize(serialized: bytes) -> Record:

@@ -3,10 +3,9 @@
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
-import tensorflow as tf
-
-from tfrecords_builder import record_index, storage
+from tfrecords_builder import record_index, storage, tfrecord
 from tfrecords_builder.manifest import Shard
 from tfrecords_builder.record_index import IndexBuilder, PlacedExample
 from tfrecords_builder.records import Record, deserialize, serialize
@@ -16,24 +15,20 @@ class ShardWriter:
     """Writes the records of one shard, one after the other.
 
     Args:
-        path: file to write; a path or a URL.
+        file: the file to write to.
     """
 
     shard: Shard
     """Describes the shard, once it is complete."""
 
-    def __init__(self, path: str) -> None:
-        self._writer = tf.io.TFRecordWriter(path)
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self.index = IndexBuilder()
 
     def write(self, placed: PlacedExample) -> None:
         """Writes the next record."""
-        self._writer.write(placed.example)
+        self._file.write(tfrecord.record(placed.example))
         self.index.add(placed)
-
-    def close(self) -> None:
-        """Completes the file."""
-        self._writer.close()
 
 
 @contextlib.contextmanager
@@ -45,11 +40,9 @@ def new_shard(folder: str, name: str) -> Iterator[ShardWriter]:
         name: file name of the shard.
     """
     with storage.replacing(storage.join(folder, name)) as unfinished:
-        writer = ShardWriter(unfinished)
-        try:
+        with storage.open_file(unfinished, "wb") as file:
+            writer = ShardWriter(file)
             yield writer
-        finally:
-            writer.close()
         num_bytes, digest = size_and_digest(unfinished)
         index = writer.index.encoded
         storage.write(storage.join(folder, record_index.file_name(name)), index)
@@ -75,6 +68,8 @@ def make_index(path: str) -> bytes:
         tf.errors.OpError: if it is damaged.
         ValueError: if it holds something else than records.
     """
+    import tensorflow as tf
+
     index = IndexBuilder()
     for example in tf.data.TFRecordDataset(path).as_numpy_iterator():
         index.add(record_index.place(example, deserialize(example)))
@@ -89,7 +84,7 @@ def size_and_digest(path: str) -> tuple[int, str]:
     """
     digest = hashlib.sha256()
     num_bytes = 0
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with storage.open_file(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
             num_bytes += len(block)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from tfrecords_builder.errors import UserError
 
@@ -91,6 +91,20 @@ def read(path: str) -> str:
     return read_bytes(path).decode("utf-8")
 
 
+def open_file(path: str, mode: Literal["rb", "wb"]) -> BinaryIO:
+    """Opens a file to read or to write bytes.
+
+    Raises:
+        OSError: if a local file cannot be opened.
+        tf.errors.OpError: if a file behind a URL cannot be read, as soon as one tries.
+    """
+    if not is_url(path):
+        return open(path, mode)  # noqa: PTH123
+    import tensorflow as tf
+
+    return tf.io.gfile.GFile(path, mode)
+
+
 def read_bytes(path: str) -> bytes:
     """The content of a file.
 
@@ -98,12 +112,8 @@ def read_bytes(path: str) -> bytes:
         OSError: if a local file cannot be read.
         tf.errors.OpError: if a file behind a URL cannot be read.
     """
-    if not is_url(path):
-        return Path(path).read_bytes()
-    import tensorflow as tf
-
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return bytes(file.read())
+    with open_file(path, "rb") as file:
+        return file.read()
 
 
 def read_beginning(path: str, count: int) -> bytes:
@@ -113,13 +123,8 @@ def read_beginning(path: str, count: int) -> bytes:
         OSError: if a local file cannot be read.
         tf.errors.OpError: if a file behind a URL cannot be read.
     """
-    if not is_url(path):
-        with Path(path).open("rb") as local:
-            return local.read(count)
-    import tensorflow as tf
-
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return bytes(file.read(count))
+    with open_file(path, "rb") as file:
+        return file.read(count)
 
 
 def remove(path: str) -> None:
@@ -285,14 +290,8 @@ def write(path: str, content: str | bytes) -> None:
     """
     # A file name need not be UTF-8. What cannot be encoded of it is written as \udc80 and the like.
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    with replacing(path) as unfinished:
-        if not is_url(path):
-            Path(unfinished).write_bytes(data)
-            return
-        import tensorflow as tf
-
-        with tf.io.gfile.GFile(unfinished, "wb") as file:
-            file.write(data)
+    with replacing(path) as unfinished, open_file(unfinished, "wb") as file:
+        file.write(data)
 
 
 def write_with(path: str, save: Callable[[str], None]) -> None:

@@ -148,10 +148,7 @@ def test_files_are_read_in_part_moved_and_removed(folder):
 
 
 def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(storage, "open_file", lambda _, mode: Path("/dev/full").open(mode))  # noqa: SIM115
 
     with pytest.raises(OSError, match="No space left") as failure:
         storage.write(str(tmp_path / "file"), "content")

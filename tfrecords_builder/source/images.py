@@ -30,7 +30,7 @@ class Details:
     """Boxes around lesions, as of `tfrecords_builder.lesions`; None if the table has no columns of boxes."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SourceImage:
     """One image file, and what the source says about it."""
 
@@ -44,7 +44,7 @@ class SourceImage:
     details: Details = Details()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class FoundImage:
     """One image file before its patient is known."""
 

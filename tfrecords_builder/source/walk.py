@@ -14,7 +14,7 @@ CLUTTER = "__MACOSX"
 READ_ALREADY = "links to what is read already"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class File:
     """A file, or anything else that is no folder."""
 
