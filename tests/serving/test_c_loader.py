@@ -157,6 +157,7 @@ def test_32_images_of_which_some_are_bad_answer_as_alone(loader, folder, signatu
 
 
 @both_loaders
+@pytest.mark.slow
 def test_mutated_images_neither_crash_nor_hang_and_a_huge_header_allocates_nothing(
     loader, folder, signature_defs, encoded_images
 ):

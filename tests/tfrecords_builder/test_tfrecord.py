@@ -24,7 +24,14 @@ def in_tensorflow(features: dict[str, bytes | int]) -> bytes:
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 3_000_000])
 def test_an_example_has_the_bytes_that_tensorflow_gives_it(length):
     data = np.random.default_rng(length).bytes(length)
-    features = {"label": 1, "image": data, "width": 0, "height": 2**40, "subtype": "ä".encode(), "sha256": b""}
+    features = {
+        "label": 1,
+        "image": data,
+        "width": 0,
+        "height": 2**40,
+        "subtype": "ä".encode(),
+        "sha256": b"",
+    }
     assert tfrecord.example(features) == in_tensorflow(features)
 
 

@@ -74,6 +74,7 @@ def test_with_many_images_there_are_fewer_resamples(monkeypatch):
     assert len(calls) == intervals.FEWEST_RESAMPLES + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", ["proportion", "bootstrap", "mean"])
 def test_of_many_intervals_95_percent_hold_the_truth(figure, monkeypatch):
     """120 patients of 1 to 4 images that are alike: the share of hits is a beta variable of the patient."""
@@ -96,6 +97,7 @@ def test_of_many_intervals_95_percent_hold_the_truth(figure, monkeypatch):
     assert 0.93 <= held / simulations <= 0.97
 
 
+@pytest.mark.slow
 def test_of_many_intervals_of_auc_95_percent_hold_the_truth(monkeypatch):
     """120 patients of 1 to 4 images. The scores of a patient's images have a part in common."""
     monkeypatch.setattr(intervals, "BOOTSTRAP_RESAMPLES", 400)

@@ -259,6 +259,7 @@ def test_the_mapped_reader_refuses_a_url(write_records, copy_to_url):
         make_dataset(url, "train", batch_size=4, training=True, reader="mapped")
 
 
+@pytest.mark.slow
 def test_decoding_starts_no_thread_of_opencv():
     done = subprocess.run([sys.executable, "-c", DECODES_PNG], check=True, capture_output=True, text=True)
 

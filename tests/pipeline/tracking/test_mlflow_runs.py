@@ -65,6 +65,7 @@ def test_nothing_is_logged_twice(run, store):
     assert len(logged(store)) == 1
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_added_to_the_run_of_its_training(run, records, store, monkeypatch):
     monkeypatch.setenv(mlflow_runs.URI, store)
 

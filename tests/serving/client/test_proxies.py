@@ -62,6 +62,7 @@ def test_a_proxy_is_named_when_the_connection_fails(transport, variable, images,
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_command_takes_one_line_for_a_proxy_that_fails(images, tmp_path):
     (tmp_path / "xray.png").write_bytes(images[0])
     # gRPC writes to stderr itself, so that only a call over gRPC shows that it is kept to one line.
