@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tfrecords_builder.building.settings import BuildConfig
-from tfrecords_builder.cli import startup
 from tfrecords_builder.cli.command import run
 from tfrecords_builder.decoding.threads import single_threaded_opencv
 from tfrecords_builder.preprocessing import Preprocessing
@@ -136,4 +135,4 @@ def _median_ratio(rates: Sequence[float], others: Sequence[float]) -> float:
 
 
 if __name__ == "__main__":
-    run(main, BenchmarkConfig, "python -m tfrecords_builder.benchmark", load=startup.load_tensorflow)
+    run(main, BenchmarkConfig, "python -m tfrecords_builder.benchmark")

@@ -113,6 +113,7 @@ def test_blocks_come_before_pooling_and_attention(attention):
     assert shapes == [(None, 32, 32, 4), (None, 16, 16, 6), (None, 8, 8, 8)]
 
 
+@pytest.mark.slow
 def test_a_model_with_attention_is_loaded_without_this_project(tmp_path, images):
     model = build_model(WITH_ATTENTION, image_size=32)
     model.save(tmp_path / "model.keras")

@@ -219,6 +219,7 @@ def files(folder: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_a_run_and_models_behind_a_url(run_behind_a_url, models, tmp_path, images):
     behind_a_url = f"ram://{tmp_path.name}/models"
     base_path = f"{behind_a_url}/pneumonia"

@@ -89,6 +89,7 @@ def test_rest_needs_no_tensorflow(local_server):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_an_explanation_has_a_cost(models):
     images = draw_images([Size.parse(size) for size in SMALL])
 

@@ -44,6 +44,7 @@ def tiny(monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_table_a_json_and_a_chart(tiny, capsys, tmp_path):
     printed, written = tiny(capsys)
 

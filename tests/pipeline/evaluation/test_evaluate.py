@@ -85,6 +85,7 @@ def test_a_large_split_is_evaluated_from_disk_to_the_same_figures(
     assert dict(numbers(from_disk.metrics)) == pytest.approx(dict(numbers(evaluation.metrics)), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_pictures_of_an_evaluation_before_are_removed(finished_run, records, tmp_path):
     run = shutil.copytree(finished_run, tmp_path / "run")
     folder = Path(evaluate(str(run), records, name="again").page).parent

@@ -72,6 +72,7 @@ def test_it_ends_when_nobody_holds_it():
     assert running._ended
 
 
+@pytest.mark.slow
 def test_a_script_ends_while_batches_are_prepared(write_records):
     folders = [write_records({"train": 64}, encoding=encoding) for encoding in ("raw", "jpeg")]
 

@@ -65,6 +65,7 @@ def test_the_weights_stay(finished_run, new_run):
         np.testing.assert_array_equal(weights, same)
 
 
+@pytest.mark.slow
 def test_the_command_prints_both(finished_run, site, tmp_path, capsys):
     before = runs.load(finished_run).operating_point
 

@@ -29,6 +29,7 @@ def history_of(run) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_after_an_epoch_is_continued_to_the_same_weights(
     finished_run, records, tmp_path
 ):

@@ -122,6 +122,7 @@ def test_a_finished_run_without_a_checkpoint_cannot_be_extended(run, records):
     assert files_of(run) == before
 
 
+@pytest.mark.slow
 def test_a_training_that_stopped_early_goes_on_with_more_patience_only(run, records):
     state = json.loads((run / "checkpoint/latest.json").read_text())
     losses = [0.1, 0.2]  # the second epoch was not better

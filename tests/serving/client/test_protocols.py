@@ -204,6 +204,7 @@ def test_a_server_of_neither_api(transport, images, tls):
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_the_error_takes_one_line_of_the_command(server, images, tmp_path):
     (tmp_path / "xray.png").write_bytes(images[0])
     for transport, other in (("grpc", "rest"), ("rest", "grpc")):

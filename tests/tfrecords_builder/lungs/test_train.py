@@ -11,6 +11,7 @@ from tfrecords_builder.lungs.finder import SIDE, find_lungs_with
 pytest.importorskip("onnx")
 
 
+@pytest.mark.slow
 def test_a_short_training_writes_a_network_that_opencv_runs(command, source, tmp_path):
     target = tmp_path / "finder.onnx"
 
