@@ -193,7 +193,9 @@ def _fit_from(
     config, content = begun.config, begun.content
     steps = steps_per_epoch(content, "train", config.batch_size)
     tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
-    tensorboard.async_safe = True  # else Keras would wait for the metrics of each step, which are not logged
+    # Keras would wait for the metrics of each step, which are not logged, unless all callbacks may run in a
+    # thread. On JAX they may not: whatever reads the model there would take arrays that the step is replacing.
+    tensorboard.async_safe = keras.backend.backend() == "tensorflow"
     with refusing_damage(config.records), EpochBar(steps, config.epochs) as bar:
         model.fit(
             training_data(config, position.epoch, position.step, begun.order),
