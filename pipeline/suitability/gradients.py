@@ -45,10 +45,13 @@ def gradient_histograms(images: Any) -> Any:
     whole = CELLS * cell
     start = (by_direction.shape[1] - whole) // 2
     inner = by_direction[:, start : start + whole, start : start + whole]
-    means = ops.average_pool(inner, cell, data_format="channels_last")
+    # Keras 3.15 takes wrong strides on JAX if it is left to choose them.
+    means = ops.average_pool(inner, cell, strides=cell, data_format="channels_last")
     return ops.reshape(ops.log(means + _SMALLEST_STRENGTH), (-1, CELLS * CELLS * DIRECTIONS))
 
 
 def _shrunk(images: Any) -> Any:
     factor = images.shape[1] // DESCRIBED_SIDE
-    return images if factor < 2 else ops.average_pool(images, factor, data_format="channels_last")  # noqa: PLR2004
+    if factor < 2:  # noqa: PLR2004
+        return images
+    return ops.average_pool(images, factor, strides=factor, data_format="channels_last")

@@ -194,7 +194,7 @@ def _fit_from(
     steps = steps_per_epoch(content, "train", config.batch_size)
     tensorboard = keras.callbacks.TensorBoard(storage.join(config.run, runs.LOGS))
     # Keras would wait for the metrics of each step, which are not logged, unless all callbacks may run in a
-    # thread. On JAX they may not: whatever reads the model there would take arrays that the step is replacing.
+    # thread. On JAX they may not: what reads the model there would take arrays that the step is replacing.
     tensorboard.async_safe = keras.backend.backend() == "tensorflow"
     with refusing_damage(config.records), EpochBar(steps, config.epochs) as bar:
         model.fit(
