@@ -108,7 +108,7 @@ def test_the_evaluated_model_agrees_in_every_signature(options, evaluated):
     assert all(signature.milliseconds > 0 for signature in verification.signatures)
 
 
-@pytest.mark.parametrize("options", ["grpc"], indirect=True)
+@pytest.mark.parametrize("options", ["grpc", pytest.param("rest", marks=pytest.mark.slow)], indirect=True)
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
