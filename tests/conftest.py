@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.evaluation.evaluate import Evaluation
     from serving.server.assembly import Ports
 
-startup.silence_native_logs()  # as every command does, before any test loads TensorFlow
+startup.set_native_defaults()  # as every command does, before any test loads TensorFlow
 
 GARBAGE_THRESHOLDS = (100_000, 50, 100)
 """Tracing a graph makes more objects than Python's own thresholds are made for."""

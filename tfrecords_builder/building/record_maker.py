@@ -1,7 +1,8 @@
-"""Makes the record of one image. Every engine runs it, on this machine or on others."""
+"""Makes records of images. Every engine runs it, on this machine or on others."""
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +17,25 @@ from tfrecords_builder.records import JPEG_QUALITY, Encoding, Record, pack_mask,
 from tfrecords_builder.source.images import SourceImage, image_path, read_image
 from tfrecords_builder.source.lung_masks import mask_path, read_mask
 
+IMAGES_AT_ONCE = 8
+"""With fewer images at once, finding the lungs and handing work to threads take longer for each image."""
+
+
+@dataclasses.dataclass
+class _Decoded:
+    """An image whose file could be read."""
+
+    source: SourceImage
+    sha256: str
+    """Digest of the file."""
+    pixels: NDArray[np.uint8]
+    """The preprocessed image, (side, side)."""
+    height: int
+    width: int
+    """Size of the original, in pixels."""
+    lungs: bytes | None
+    """The packed lung mask; empty if the image has none, None if records have no masks."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RecordMaker:
@@ -28,40 +48,49 @@ class RecordMaker:
     lungs: str = "none"
     """`none`, `auto` for the lung finder, or the folder of the lung masks."""
 
-    def __call__(self, image: SourceImage) -> PlacedExample | LeftOut:
-        """Returns the serialized record of an image, or why the image is left out."""
+    def __call__(self, images: Sequence[SourceImage]) -> list[PlacedExample | LeftOut]:
+        """Returns for each image its serialized record, or why it is left out.
+
+        Args:
+            images: all of them are in memory at the same time; see IMAGES_AT_ONCE.
+        """
+        decoded = [self._decode(image) for image in images]
+        if self.lungs == "auto":
+            _draw_lungs([each for each in decoded if isinstance(each, _Decoded)])
+        return [each if isinstance(each, LeftOut) else self._record(each) for each in decoded]
+
+    def _decode(self, image: SourceImage) -> _Decoded | LeftOut:
         try:
             encoded = read_image(image_path(self.folder, image.source))
             digest = hashlib.sha256(encoded).hexdigest()  # now, while the file is in the CPU's cache
             pixels, height, width = self.preprocessing.apply_and_measure(encoded)
-            lungs = self._lungs(image, pixels)
+            return _Decoded(image, digest, pixels, height, width, self._read_lungs(image))
         except OSError as error:
             return LeftOut(image.source, f"cannot be read: {error.strerror}")
         except UnreadableImage as error:
             return LeftOut(image.source, str(error))
+
+    def _record(self, decoded: _Decoded) -> PlacedExample:
+        image = decoded.source
         record = Record(
-            image=self._encode(pixels),
+            image=self._encode(decoded.pixels),
             label=image.label,
             patient=image.patient,
             source=image.source,
             subtype=image.subtype,
-            sha256=digest,
-            lungs=lungs,
-            lesions=self._lesions(image, (height, width)),
-            width=width,
-            height=height,
+            sha256=decoded.sha256,
+            lungs=decoded.lungs,
+            lesions=self._lesions(image, (decoded.height, decoded.width)),
+            width=decoded.width,
+            height=decoded.height,
             columns=dict(image.details.columns) or None,
         )
         return place(serialize(record), record)
 
-    def _lungs(self, image: SourceImage, pixels: NDArray[np.uint8]) -> bytes | None:
-        """The packed lung mask of an image; empty if it has none, None if records have no masks."""
-        if self.lungs == "none":
+    def _read_lungs(self, image: SourceImage) -> bytes | None:
+        """The packed lung mask of an image from the folder of the masks, if there is such a folder."""
+        if self.lungs in ("auto", "none"):
             return None
-        if self.lungs == "auto":
-            from tfrecords_builder.lungs import find_lungs
-
-            return pack_mask(find_lungs(pixels))
         mask = read_mask(mask_path(self.lungs, image.source), self.preprocessing)
         return b"" if mask is None else pack_mask(mask)
 
@@ -77,3 +106,17 @@ class RecordMaker:
             return pixels.tobytes()
         parameters = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if self.encoding == "jpeg" else []
         return cv2.imencode(f".{self.encoding}", pixels, parameters)[1].tobytes()
+
+
+def split_up(images: Sequence[SourceImage]) -> Iterable[Sequence[SourceImage]]:
+    """Divides images into as many at a time as a RecordMaker should get."""
+    for first in range(0, len(images), IMAGES_AT_ONCE):
+        yield images[first : first + IMAGES_AT_ONCE]
+
+
+def _draw_lungs(decoded: Sequence[_Decoded]) -> None:
+    from tfrecords_builder.lungs import find_lungs
+
+    masks = find_lungs([each.pixels for each in decoded])
+    for each, mask in zip(decoded, masks, strict=True):
+        each.lungs = pack_mask(mask)

@@ -58,7 +58,7 @@ def run_with(
         load: as for `run`.
     """
     _prepare_streams()
-    startup.silence_native_logs()
+    startup.set_native_defaults()
     try:
         sys.exit(_flushed(_exit_code(main, make_config, load)))
     except BrokenPipeError:  # the reader of stdout has ended, as `head` does

@@ -17,13 +17,16 @@ _BAD_SETTINGS = (AssertionError, AttributeError, TypeError, ValueError)
 """What TensorFlow and Keras raise on import for a keras.json that they cannot use."""
 
 
-def silence_native_logs() -> None:
-    """Silences what the C++ code of TensorFlow and gRPC logs while it works; what matters is raised as well.
+def set_native_defaults() -> None:
+    """Sets what the C++ code of TensorFlow and gRPC reads from the environment, unless the user has set it.
 
-    The user's own settings of these variables are kept.
+    It logs nothing while it works, as what matters is raised as well. And TensorFlow computes with oneDNN on
+    every CPU. By itself it does so only on CPUs with special instructions for neural networks; on another one
+    a training step took twice as long (docs/performance.md).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def load_tensorflow() -> None:
@@ -35,7 +38,7 @@ def load_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    silence_native_logs()
+    set_native_defaults()
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as notes:

@@ -70,7 +70,7 @@ def _print_dice(name: str, finder: Any, examples: Examples) -> None:
         of_class = examples.take(examples.labels == label)
         if not len(of_class.images):
             continue
-        found = [find_lungs_with(finder, image[inner, inner]) for image in of_class.images]
+        found = find_lungs_with(finder, [image[inner, inner] for image in of_class.images])
         drawn = [mask[inner, inner] > 127 for mask in of_class.masks]  # noqa: PLR2004 - half of 255
         values = [dice(a, b) for a, b in zip(found, drawn, strict=True)]
         print(f"{name}\t{class_name}\t{len(values)} images\tDice {np.mean(values):.3f}")  # noqa: T201

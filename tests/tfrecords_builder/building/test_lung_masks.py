@@ -80,7 +80,7 @@ def test_the_finder_draws_the_masks_by_default(source, tmp_path):
     assert content.arguments["lungs"] == "auto"
     for record in stored(tmp_path / "records").values():
         pixels = np.frombuffer(record.image, np.uint8).reshape(SIDE, SIDE)
-        assert record.lungs == pack_mask(find_lungs(pixels))
+        assert record.lungs == pack_mask(find_lungs([pixels])[0])
 
 
 def test_without_masks_records_are_those_of_earlier_versions(source, tmp_path):

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+NATIVE_SETTINGS = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 
 
 def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a script in a process without this one's settings of TensorFlow's log."""
-    inherited = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    """Runs a script in a process without this one's settings of TensorFlow's C++ code."""
+    inherited = {name: value for name, value in os.environ.items() if name not in NATIVE_SETTINGS}
     command = [sys.executable, "-c", f"from tfrecords_builder.cli import startup\n{script}"]
     return subprocess.run(
         command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=False
@@ -69,8 +70,29 @@ def test_what_tensorflow_logs_at_start_and_at_work_is_silenced():
     assert (completed.returncode, completed.stderr) == (0, "")
 
 
-def test_the_users_own_level_of_the_log_is_kept():
-    completed = python("import os; startup.silence_native_logs(); print(os.environ['TF_CPP_MIN_LOG_LEVEL'])",
-                       TF_CPP_MIN_LOG_LEVEL="0")  # fmt: skip
+VARIABLES = """
+import os
+startup.set_native_defaults()
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
+"""
 
-    assert completed.stdout == "0\n"
+
+def test_the_users_own_settings_are_kept():
+    assert python(VARIABLES, TF_CPP_MIN_LOG_LEVEL="0", TF_ENABLE_ONEDNN_OPTS="0").stdout == "0 0\n"
+
+
+ONEDNN = """
+startup.load_tensorflow()
+from tensorflow.python.util import _pywrap_util_port as built
+print(built.IsMklEnabled(), built.IsX86Available())
+"""
+
+
+@pytest.mark.parametrize(("variable", "is_used"), [(None, True), ("0", False)])
+def test_tensorflow_computes_with_onednn_on_every_cpu_unless_the_user_forbids_it(variable, is_used):
+    settings = {} if variable is None else {"TF_ENABLE_ONEDNN_OPTS": variable}
+    enabled, is_x86 = python(ONEDNN, **settings).stdout.split()
+    if is_x86 != "True":
+        pytest.skip("TensorFlow has this choice on x86 processors alone")
+
+    assert (enabled == "True") == is_used

@@ -37,7 +37,7 @@ def test_it_finds_the_lungs_of_synthetic_xrays(side, border):
     values = []
     for number in range(8):
         picture, mask = synthetic(number)
-        found = find_lungs(preprocessing.crop_and_resize(picture))
+        (found,) = find_lungs([preprocessing.crop_and_resize(picture)])
         assert found.dtype == bool
         assert found.shape == (side, side)
         drawn = preprocessing.crop_and_resize(np.where(mask, 255, 0).astype(np.uint8)) >= 128
@@ -49,22 +49,24 @@ def test_it_finds_the_lungs_of_synthetic_xrays(side, border):
 
 def test_threads_find_what_one_finds():
     pictures = [Preprocessing(64).crop_and_resize(synthetic(number)[0]) for number in range(24)]
-    alone = [find_lungs(picture) for picture in pictures]
+    alone = [find_lungs([picture])[0] for picture in pictures]
 
     with ThreadPoolExecutor(6) as pool:
-        for found, expected in zip(pool.map(find_lungs, pictures * 3), alone * 3, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        parts = [pictures[:7], pictures[7:16], pictures[16:]]
+        for repeat in range(3):
+            found = [mask for masks in pool.map(find_lungs, parts) for mask in masks]
+            np.testing.assert_array_equal(found, alone, err_msg=f"repeat {repeat}")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_threads_of_opencv_change_nothing(threads):
     pictures = [Preprocessing(96).crop_and_resize(synthetic(number)[0]) for number in range(4)]
-    expected = [find_lungs(picture) for picture in pictures]
+    expected = find_lungs(pictures)
     former = cv2.getNumThreads()
     cv2.setNumThreads(threads)
     try:
         with ThreadPoolExecutor(1) as pool:  # a new thread has a new network
-            found = list(pool.map(find_lungs, pictures))
+            found = pool.submit(find_lungs, pictures).result()
     finally:
         cv2.setNumThreads(former)
 
@@ -82,12 +84,27 @@ def test_the_threads_of_opencv_change_nothing(threads):
 )
 def test_what_is_no_gray_image_is_refused(pixels):
     with pytest.raises(ValueError, match="pixels must be a gray image, uint8"):
-        find_lungs(pixels)
+        find_lungs([pixels])
 
 
 @pytest.mark.parametrize("gray", [0, 128, 255])
 def test_a_blank_image_has_no_lungs(gray):
-    assert not find_lungs(np.full((64, 64), gray, np.uint8)).any()
+    xray = Preprocessing(64).crop_and_resize(synthetic(1)[0])
+    blank, lungs = find_lungs([np.full((64, 64), gray, np.uint8), xray])
+
+    assert not blank.any()
+    assert lungs.any()
+
+
+def test_images_of_several_sizes_are_drawn_together_as_alone():
+    pictures = [Preprocessing(side).crop_and_resize(synthetic(side)[0]) for side in (16, 64, 96, 224)]
+
+    for found, picture in zip(find_lungs(pictures), pictures, strict=True):
+        np.testing.assert_array_equal(found, find_lungs([picture])[0])
+
+
+def test_without_images_there_are_no_masks():
+    assert find_lungs([]) == []
 
 
 def test_it_is_small():
@@ -104,7 +121,8 @@ def test_it_finds_the_lungs_that_people_drew():
     for path in sorted(source.rglob("*.jp*g"))[::10]:
         drawn = read_mask(str(masks / path.parent.name / f"{path.stem}.png"), preprocessing)
         if drawn is not None:
-            values.append(dice(find_lungs(preprocessing.apply(path.read_bytes())), drawn))
+            (found,) = find_lungs([preprocessing.apply(path.read_bytes())])
+            values.append(dice(found, drawn))
 
     assert len(values) > 20
     assert np.mean(values) > 0.95
@@ -121,4 +139,4 @@ def test_an_image_is_scaled_by_its_own_mean_and_deviation():
     picture = Preprocessing(64).crop_and_resize(synthetic(1)[0])
     darker = cv2.convertScaleAbs(picture, alpha=0.6, beta=10)
 
-    assert dice(find_lungs(picture), find_lungs(darker)) > 0.98
+    assert dice(*find_lungs([picture, darker])) > 0.98

@@ -26,7 +26,7 @@ def test_a_short_training_writes_a_network_that_opencv_runs(command, source, tmp
         "synthetic",
     ]
     network = cv2.dnn.readNetFromONNX(np.frombuffer(target.read_bytes(), np.uint8))
-    assert find_lungs_with(network, np.zeros((50, 50), np.uint8)).shape == (50, 50)
+    assert find_lungs_with(network, [np.zeros((50, 50), np.uint8)])[0].shape == (50, 50)
 
 
 def test_the_onnx_file_computes_what_keras_does():

@@ -5,10 +5,11 @@ The workers need this package, the images under the same path, and an output fol
 to (`gs://`, `s3://`, or a folder that is mounted everywhere).
 """
 
+import itertools
 from collections.abc import Sequence
 
 from tfrecords_builder.building.plan import PlannedShard
-from tfrecords_builder.building.record_maker import RecordMaker
+from tfrecords_builder.building.record_maker import RecordMaker, split_up
 from tfrecords_builder.building.shard_writer import build_shard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.errors import UserError
@@ -40,4 +41,5 @@ def build_with_beam(
 
 
 def _build_shard(planned: PlannedShard, maker: RecordMaker, build: UnfinishedBuild) -> None:
-    build.add(build_shard(build.folder, planned, map(maker, planned.images)))
+    records = itertools.chain.from_iterable(map(maker, split_up(planned.images)))
+    build.add(build_shard(build.folder, planned, records))

@@ -2,19 +2,17 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from tfrecords_builder.building.plan import PlannedShard
-from tfrecords_builder.building.record_maker import RecordMaker
+from tfrecords_builder.building.record_maker import RecordMaker, split_up
 from tfrecords_builder.building.shard_writer import build_shard
 from tfrecords_builder.building.unfinished import UnfinishedBuild
 from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.decoding.threads import single_threaded_opencv
 
-IMAGES_PER_TASK = 8
-"""With fewer images per task, handing tasks to threads takes a noticeable part of the time."""
 TASKS_AHEAD_PER_WORKER = 2
 """Bounds the memory, whatever the number of images."""
 
@@ -34,11 +32,8 @@ def build_with_threads(
         workers: number of threads.
     """
     images = [image for planned in plan for image in planned.images]
-    tasks = [images[first : first + IMAGES_PER_TASK] for first in range(0, len(images), IMAGES_PER_TASK)]
     with single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
-        batches = _map_ahead(
-            pool, lambda task: list(map(maker, task)), tasks, TASKS_AHEAD_PER_WORKER * workers
-        )
+        batches = _map_ahead(pool, maker, split_up(images), TASKS_AHEAD_PER_WORKER * workers)
         records = progress(itertools.chain.from_iterable(batches), len(images), "building")
         for planned in plan:
             build.add(build_shard(build.folder, planned, records))
@@ -46,7 +41,7 @@ def build_with_threads(
 
 
 def _map_ahead(
-    pool: ThreadPoolExecutor, function: Callable[[ItemT], ResultT], items: Sequence[ItemT], ahead: int
+    pool: ThreadPoolExecutor, function: Callable[[ItemT], ResultT], items: Iterable[ItemT], ahead: int
 ) -> Iterator[ResultT]:
     """Maps in order like `pool.map`, but with at most `ahead` results that nobody has taken yet."""
     pending: collections.deque[Future[ResultT]] = collections.deque()
