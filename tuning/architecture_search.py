@@ -7,6 +7,7 @@ trials or time than before goes on.
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import runs
@@ -68,9 +69,12 @@ def search(config: SearchConfig) -> list[Row]:
         logger.info("%d networks were tried in full; --max-trials is %d", len(rows), config.max_trials)
     winner = finalists.choose(config, rows, trials.conditions, trials.training_config)
     write_report(trials, rows)
-    _set_aside_training_of_another(winner.config)
+    others = finalists.others_for_folds(
+        config, rows, winner.config, trials.training_config, content.preprocessing.image_size
+    )
+    _set_aside_training_of_others([winner.config, *folds.of_folds(winner.config, others)])
     if not finalists.adopt(winner):
-        folds.train(winner.config, trials.conditions.precision)
+        folds.train(winner.config, trials.conditions.precision, others)
     return rows
 
 
@@ -186,12 +190,21 @@ def _refuse_fewer_trials(config: SearchConfig) -> None:
         )
 
 
-def _set_aside_training_of_another(best: TrainConfig) -> None:
-    """Makes room for the training of the best settings if it trained others before."""
-    before = runs.stored_config(best.run)
-    now = json.loads(json.dumps(best.deciding_the_result()))  # through JSON, as tuples come back as lists
-    if before and any(
-        before.get(name) != value for name, value in now.items() if name not in MAY_DIFFER_IN_TRAINING
-    ):
-        folder = runs.set_training_aside(best.run)
+def _set_aside_training_of_others(trainings: Sequence[TrainConfig]) -> None:
+    """Makes room for the final training if it trained other settings before.
+
+    Args:
+        trainings: the settings of the final training, and of its folds.
+    """
+    if any(map(_trained_others, trainings)):
+        folder = runs.set_training_aside(trainings[0].run)
         logger.info("other settings are better now; what was trained before is in %s", folder)
+
+
+def _trained_others(config: TrainConfig) -> bool:
+    """Whether a run folder was begun with settings that give another result."""
+    before = runs.stored_config(config.run)
+    now = json.loads(json.dumps(config.deciding_the_result()))  # through JSON, as tuples come back as lists
+    return bool(before) and any(
+        before.get(name) != value for name, value in now.items() if name not in MAY_DIFFER_IN_TRAINING
+    )

@@ -8,7 +8,9 @@ from typing import Any
 
 from pipeline import runs
 from pipeline.decision import operating_point
+from pipeline.network.names import FEATURES
 from pipeline.training import folds
+from pipeline.training.recipe import build_classifier
 from pipeline.training.settings import TrainConfig
 from tfrecords_builder import ownership, storage
 from tuning import trial
@@ -87,6 +89,42 @@ def choose(
     storage.write(storage.join(config.run, runs.SEARCH, TABLE), storage.to_csv(table))
     means = [row["mean_score"] for row in table]
     return winners[means.index(max(means))]
+
+
+def others_for_folds(
+    config: SearchConfig,
+    rows: Sequence[Row],
+    winner: TrainConfig,
+    training_config: Callable[[Mapping[str, Any]], TrainConfig],
+    image_size: int,
+) -> list[TrainConfig]:
+    """The best combinations besides the winner that the folds take in turn with it.
+
+    Args:
+        config: the settings of the search.
+        rows: the leaderboard.
+        winner: the settings of the winner.
+        training_config: as for `choose`.
+        image_size: side of the images, in pixels.
+    """
+    if not config.folds or config.fold_networks == 1:
+        return []
+    wanted = _size_of_features(winner, image_size)
+    others = [
+        other
+        for row in rows
+        if (other := dataclasses.replace(training_config(row), seed=winner.seed)) != winner
+        and _size_of_features(other, image_size) == wanted
+    ][: config.fold_networks - 1]
+    if len(others) < config.fold_networks - 1:
+        logger.info("no more networks have features of this size: the folds take %d in turn", len(others) + 1)
+    return others
+
+
+def _size_of_features(config: TrainConfig, image_size: int) -> tuple[int, ...]:
+    """Height and width of the last feature maps."""
+    model = build_classifier(config, image_size, "float32")
+    return tuple(model.get_layer(FEATURES).output.shape[1:3])
 
 
 def adopt(winner: Winner) -> bool:

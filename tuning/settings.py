@@ -18,6 +18,7 @@ MAY_DIFFER = (
     "finalists",
     "seeds",
     "folds",
+    "fold_networks",
     "trust_labels",
     "finish",
 )
@@ -83,6 +84,10 @@ class SearchConfig(TrainConfig):
     seeds: int = 1
     """Number of full trainings of each finalist, which differ in their seed, at least 1. The combination with
     the best mean score wins."""
+    fold_networks: int = 1
+    """With --folds: number of the best combinations that the folds take in turn, at least 1. Networks that
+    differ make different mistakes, of which their average makes fewer. Only combinations take part whose last
+    feature maps have the height and width of the winner's."""
     finish: bool = False
     """Start no further trial: train the best combination that was found so far."""
 
@@ -90,7 +95,7 @@ class SearchConfig(TrainConfig):
         super().__post_init__()
         if self.workers < 0:
             raise ValueError(f"workers must not be negative. Received: {self.workers}")
-        for name in ("max_trials", "trial_epochs", "finalists", "seeds"):
+        for name in ("max_trials", "trial_epochs", "finalists", "seeds", "fold_networks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
         for name in ("max_time", "max_params", "max_latency_ms"):

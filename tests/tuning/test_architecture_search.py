@@ -192,13 +192,26 @@ def test_the_best_of_several_seeds_of_the_best_finalist_is_the_run(records, tmp_
 
 
 @pytest.mark.slow
-def test_the_winner_may_be_trained_in_folds(records, tmp_path):
+def test_the_best_networks_may_be_trained_in_folds(records, tmp_path):
     run = tmp_path / "run"
+    settings = {"max_trials": 2, "trial_epochs": 1, "folds": 2}
 
-    search(quick_search(records, run, max_trials=1, trial_epochs=1, folds=2))
+    rows = search(quick_search(records, run, fold_networks=2, **settings))
 
     assert (run / "out_of_fold.csv").exists()
     assert runs.load(str(run)).config["folds"] == 2
+    assert filters_of_folds(run) == [row["model.first_filters"] for row in rows]
+
+    search(quick_search(records, run, **settings))  # other networks than before
+
+    assert filters_of_folds(run) == [rows[0]["model.first_filters"]] * 2
+    (aside,) = (run / "search").glob("earlier-*")
+    assert filters_of_folds(aside) == [row["model.first_filters"] for row in rows]
+
+
+def filters_of_folds(run) -> list[int]:
+    configs = [json.loads((run / f"folds/{fold}/config.json").read_text()) for fold in (1, 2)]
+    return [config["model"]["filters"][0] for config in configs]
 
 
 def test_other_settings_are_refused(searched, records):

@@ -1,6 +1,7 @@
 """A training in folds: who is left out where, what the averaged model is, and that a kill loses nothing."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -21,10 +22,19 @@ from tfrecords_builder.errors import UserError
 FOLDS = 2
 
 
+def train_in_folds(records: str, run: Path) -> None:
+    """The network of the second fold has other filters, activation and pooling than the first."""
+    config = quick_training(records, str(run), folds=FOLDS, epochs=1)
+    other = dataclasses.replace(
+        config.model, filters=(8, 12), activation="silu", pooling="max", channel_weights="se"
+    )
+    folds.train(config, others=[dataclasses.replace(config, model=other)])
+
+
 @pytest.fixture(scope="module")
 def trained(records, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("folds") / "run"
-    folds.train(quick_training(records, str(run), folds=FOLDS, epochs=1))
+    train_in_folds(records, run)
     return run
 
 
@@ -57,6 +67,23 @@ def test_every_image_is_predicted_by_the_model_that_did_not_see_it(trained, reco
         np.testing.assert_allclose([float(row["probability"]) for row in of_fold], expected, atol=1e-5)
         shards = manifest.load(str(trained / "folds" / str(fold))).splits["train"]
         assert shards.records == len(sources) - len(of_fold)
+
+
+def test_the_folds_take_the_settings_in_turn(trained, records):
+    configs = [json.loads((trained / f"folds/{fold}/config.json").read_text()) for fold in (1, 2)]
+
+    assert [config["model"]["filters"] for config in configs] == [
+        list(quick_training(records, "run").model.filters),
+        [8, 12],
+    ]
+    assert [config["seed"] for config in configs] == [0, 1]
+    three = quick_training(records, "run", folds=3)
+    other = dataclasses.replace(three, batch_size=7)
+    assert [settings.batch_size for settings in folds.of_folds(three, [other])] == [
+        three.batch_size,
+        7,
+        three.batch_size,
+    ]
 
 
 def test_the_model_is_the_mean_of_the_logits(trained, images):
@@ -111,7 +138,7 @@ def test_the_same_command_trains_nothing_more(trained, records, caplog):
     caplog.set_level("INFO")
     before = (trained / "model.keras").read_bytes()
 
-    folds.train(quick_training(records, str(trained), folds=FOLDS, epochs=1))
+    train_in_folds(records, trained)
 
     assert "is finished already" in caplog.text
     assert (trained / "model.keras").read_bytes() == before
@@ -119,7 +146,6 @@ def test_the_same_command_trains_nothing_more(trained, records, caplog):
 
 @pytest.mark.slow
 def test_killed_in_the_second_fold_it_goes_on_there(trained, records, tmp_path, monkeypatch):
-    config = quick_training(records, str(tmp_path / "run"), folds=FOLDS, epochs=1)
     train = fit.train
 
     def killed_in_the_second(of_fold, precision):
@@ -130,9 +156,9 @@ def test_killed_in_the_second_fold_it_goes_on_there(trained, records, tmp_path, 
     with monkeypatch.context() as context:
         context.setattr(fit, "train", killed_in_the_second)
         with pytest.raises(Killed):
-            folds.train(config)
+            train_in_folds(records, tmp_path / "run")
     first = (tmp_path / "run/folds/1/model.keras").stat().st_mtime_ns
-    folds.train(config)
+    train_in_folds(records, tmp_path / "run")
 
     assert (tmp_path / "run/folds/1/model.keras").stat().st_mtime_ns == first
     assert rows(tmp_path / "run") == rows(trained)
