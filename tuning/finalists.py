@@ -1,6 +1,7 @@
 """The finalists: the best settings of a search, trained in full over several seeds before one is chosen."""
 
 import dataclasses
+import itertools
 import logging
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -110,12 +111,11 @@ def others_for_folds(
     if not config.folds or config.fold_networks == 1:
         return []
     wanted = _size_of_features(winner, image_size)
-    others = [
-        other
-        for row in rows
-        if (other := dataclasses.replace(training_config(row), seed=winner.seed)) != winner
-        and _size_of_features(other, image_size) == wanted
-    ][: config.fold_networks - 1]
+    candidates = (dataclasses.replace(training_config(row), seed=winner.seed) for row in rows)
+    fitting = (
+        other for other in candidates if other != winner and _size_of_features(other, image_size) == wanted
+    )
+    others = list(itertools.islice(fitting, config.fold_networks - 1))
     if len(others) < config.fold_networks - 1:
         logger.info("no more networks have features of this size: the folds take %d in turn", len(others) + 1)
     return others

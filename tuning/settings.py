@@ -85,9 +85,9 @@ class SearchConfig(TrainConfig):
     """Number of full trainings of each finalist, which differ in their seed, at least 1. The combination with
     the best mean score wins."""
     fold_networks: int = 1
-    """With --folds: number of the best combinations that the folds take in turn, at least 1. The
-    average of networks that differ gains a little more than that of equal ones. Only combinations take part
-    whose last feature maps have the height and width of the winner's."""
+    """With --folds: number of the best combinations that the folds take in turn, at least 1. The average of
+    networks that differ gains a little more than that of equal ones. Only combinations take part whose last
+    feature maps have the height and width of the winner's."""
     finish: bool = False
     """Start no further trial: train the best combination that was found so far."""
 

@@ -52,10 +52,10 @@ def test_threads_find_what_one_finds():
     alone = [find_lungs([picture])[0] for picture in pictures]
 
     with ThreadPoolExecutor(6) as pool:
-        parts = [pictures[:7], pictures[7:16], pictures[16:]]
-        for repeat in range(3):
-            found = [mask for masks in pool.map(find_lungs, parts) for mask in masks]
-            np.testing.assert_array_equal(found, alone, err_msg=f"repeat {repeat}")
+        parts = [pictures[first : first + 3] for first in range(0, len(pictures), 3)]
+        found = [mask for masks in pool.map(find_lungs, parts * 3) for mask in masks]
+        for mask, expected in zip(found, alone * 3, strict=True):
+            np.testing.assert_array_equal(mask, expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
