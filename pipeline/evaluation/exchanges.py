@@ -29,14 +29,14 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclasses.dataclass(frozen=True)
 class Flips:
-    """Fraction of the images whose label changes."""
+    """Fractions of the images whose label changes if a region is exchanged."""
 
     opposite_class: float
-    """With the region of an image of the other class."""
+    """Fraction if the region comes from an image of the other class."""
     same_class: float
-    """With the region of another image of the same class."""
+    """Fraction if it comes from another image of the same class."""
     excess: float
-    """The difference."""
+    """How much larger the first fraction is than the second."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _flipped(before: NDArray[np.float32], after: NDArray[np.float32], threshold:
 def _draw_others(
     labels: NDArray[np.float32], generator: np.random.Generator, *, opposite: bool
 ) -> NDArray[np.int64]:
-    """For each image, the position of another image of the opposite or of the same class."""
+    """Draws for each image the position of another image, of the opposite or of the same class."""
     others = np.empty(len(labels), np.int64)
     for label in (0, 1):
         members = np.flatnonzero(labels == label)

@@ -41,7 +41,7 @@ class Explanations:
 
     gradcam: Heat
     heat_in_lungs: dict[str, HeatInLungs]
-    """By group of images; empty if the records have no lung masks."""
+    """Figures by group of images; empty if the records have no lung masks."""
     gallery: dict[str, list[ShownImage]]
     """The images that the page shows, by kind of prediction."""
 
@@ -66,7 +66,7 @@ class HeatSums:
     """Sum of the heatmaps of each class, (2, side, side)."""
     images_without_heat: int
     examples: dict[int, Heatmap]
-    """By the position of their image in the split."""
+    """Heatmaps of the examples, by the position of their image in the split."""
     in_lungs: HeatOfImages
     """How much of the heat of each image lies in the lungs."""
 

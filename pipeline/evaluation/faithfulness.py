@@ -21,9 +21,9 @@ from tfrecords_builder.cli.progress import progress
 from tfrecords_builder.records import PNEUMONIA
 
 STEPS = 10
-"""In so many equal steps, the pixels of an image are removed or shown."""
+"""Number of equal steps in which the pixels of an image are removed or shown."""
 MOST_IMAGES = 500
-"""Of a larger split, so many images are measured, evenly spaced."""
+"""Largest number of images that are measured. Of a larger split they are evenly spaced."""
 BLUR = 0.125
 """Standard deviation of the blur that removes what an image shows, as a fraction of its side."""
 SEED = 0
